@@ -1,0 +1,1 @@
+"""mainspring: a durable task queue for Python."""

@@ -1,0 +1,173 @@
+"""Every exception of mainspring, and what a task raises to steer its own job.
+
+MainspringError
+├── your mistake
+│   ├── ConfigError           a setting, a URL or a file is not what it must be
+│   │   └── Unsupported       this engine cannot do that
+│   ├── TaskError             the declaration of a task is wrong (raised at import)
+│   ├── NotBound              a task was enqueued, but no one app is open for it
+│   ├── InvalidArguments      arguments or a payload do not fit
+│   │   └── PayloadTooLarge
+│   ├── TransactionError      `tx=` or `transaction()` was used in a way that cannot be safe
+│   │   └── NotImmediate      the caller's SQLite transaction was not begun with IMMEDIATE
+│   ├── UnknownTask           no task of that name is declared here
+│   ├── UnknownJob            no job has that id
+│   └── InvalidState          the job's state does not allow this
+├── the store's answer
+│   ├── IdConflict            the id exists with other content
+│   ├── UniqueTaken           a unique key is held by another job
+│   ├── UnknownDependency     a job waits for an id that does not exist
+│   └── LeaseLost             the job is no longer held under this grant
+├── the store's trouble
+│   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
+│   │   └── StoreFull         no space left: intake and claims stop, nothing is lost
+│   ├── SchemaError           the file or database is not one of ours, or from another version
+│   └── StoreDamaged          the store contradicts itself
+└── the job's fate, as its waiter sees it
+    ├── JobFailed
+    ├── JobCancelled
+    └── ResultTimeout         (also a TimeoutError)
+
+Steering                      not errors: `raise Snooze(30)` inside a task
+├── Snooze                    run me again later; costs no attempt
+├── RetryAfter                this attempt failed; try again after exactly this long
+├── RateLimited               the other side asked for a pause; costs no attempt
+├── Cancel                    end as cancelled
+└── Reject                    end as failed at once, whatever attempts are left
+"""
+
+from datetime import timedelta
+
+
+class MainspringError(Exception):
+    """The base of every error mainspring raises."""
+
+
+class ConfigError(MainspringError, ValueError):
+    """A setting, a URL or a file is not what it must be."""
+
+
+class Unsupported(ConfigError):
+    """This engine cannot do that."""
+
+
+class TaskError(MainspringError, TypeError):
+    """The declaration of a task is wrong. Raised where the task is declared."""
+
+
+class NotBound(MainspringError):
+    """A task was enqueued, but no app, or more than one, is open for its registry."""
+
+
+class InvalidArguments(MainspringError, ValueError):
+    """Arguments, a payload or an option do not fit; nothing was stored."""
+
+
+class PayloadTooLarge(InvalidArguments):
+    """The payload is over the size limit; nothing was stored."""
+
+
+class TransactionError(MainspringError):
+    """A transaction was used in a way that cannot be safe."""
+
+
+class NotImmediate(TransactionError):
+    """The caller's SQLite transaction was not begun with `BEGIN IMMEDIATE`."""
+
+
+class UnknownTask(MainspringError, LookupError):
+    """No task of that name is declared here."""
+
+
+class UnknownJob(MainspringError, LookupError):
+    """No job has that id."""
+
+
+class InvalidState(MainspringError):
+    """The job's state does not allow what was asked."""
+
+
+class IdConflict(MainspringError):
+    """The id exists already, with other content; nothing was stored."""
+
+
+class UniqueTaken(MainspringError):
+    """A unique key is held by another job; nothing was stored. `holder` is that job's id."""
+
+    def __init__(self, message: str, holder: bytes = b"") -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class UnknownDependency(MainspringError, LookupError):
+    """A job waits for an id that does not exist; nothing was stored."""
+
+
+class LeaseLost(MainspringError):
+    """The job is no longer held under this grant; nothing was changed."""
+
+
+class StoreUnavailable(MainspringError):
+    """The store cannot be reached or cannot write now. May be tried again."""
+
+
+class StoreFull(StoreUnavailable):
+    """No space is left. Intake and claims stop; nothing is lost; it heals by itself."""
+
+
+class SchemaError(MainspringError):
+    """The file or database is not one of ours, or was written by another version."""
+
+
+class StoreDamaged(MainspringError):
+    """The store contradicts itself; `mainspring check` says where."""
+
+
+class JobFailed(MainspringError):
+    """The job whose result was awaited ended as failed. `error` is its last error."""
+
+    def __init__(self, message: str, error: object = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class JobCancelled(MainspringError):
+    """The job whose result was awaited was cancelled."""
+
+
+class ResultTimeout(MainspringError, TimeoutError):
+    """The job did not end in time. It goes on; only the wait ended."""
+
+
+class Steering(Exception):
+    """Raised by a task to say what is to become of its job. Not an error."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _After(Steering):
+    def __init__(self, delay: "float | timedelta | str", reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Snooze(_After):
+    """Run the job again after `delay` (seconds, timedelta or "5m"); costs no attempt."""
+
+
+class RetryAfter(_After):
+    """This attempt failed; try again after exactly `delay`, if attempts are left."""
+
+
+class RateLimited(_After):
+    """The other side asked for a pause of `delay`; costs no attempt."""
+
+
+class Cancel(Steering):
+    """End the job as cancelled."""
+
+
+class Reject(Steering):
+    """End the job as failed at once, whatever attempts are left."""
