@@ -111,7 +111,7 @@ class Pulse(Struct, frozen=True, kw_only=True):
 
 
 class QueueInfo(Struct, frozen=True, kw_only=True):
-    """A queue's settings. Durations in microseconds;
+    """A queue and its settings. Durations in microseconds.
 
     `keep_completed`, `keep_cancelled` and `keep_failed` say how long ended jobs are kept.
     """

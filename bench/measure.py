@@ -1,0 +1,104 @@
+"""How measurements are taken and shown: repetitions, medians, a place on disk, a worker."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.app import tasks
+from mainspring import Mainspring
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Figure:
+    """One measured thing: every repetition, its unit, and what it was measured beside."""
+
+    name: str
+    unit: str
+    runs: list[float]
+    note: str = ""
+    beside: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.runs)
+
+    def line(self) -> str:
+        spread = f"{min(self.runs):,.4g} .. {max(self.runs):,.4g}"
+        beside = "".join(f"; {name} {value:,.4g}" for name, value in self.beside.items())
+        text = f"{self.name:<44} {self.median:>12,.4g} {self.unit:<7} ({spread}; n={len(self.runs)}"
+        return f"{text}{beside}){' ' + self.note if self.note else ''}"
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median": self.median,
+            "runs": self.runs,
+            "note": self.note,
+            "beside": self.beside,
+        }
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[Mainspring]:
+    """A new store in a folder of its own: on disk where the project is, not on a memory disk."""
+    place = ROOT / ".bench"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        app = Mainspring(f"sqlite:///{folder}/jobs.db", tasks)
+        try:
+            yield app
+        finally:
+            app.close()
+
+
+@contextlib.contextmanager
+def worker(app: Mainspring, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`mainspring worker` in a process of its own, ready to take jobs; stopped at the end."""
+    command = [sys.executable, "-m", "mainspring", "--app", "bench.app:app", "--url", app.url]
+    process = subprocess.Popen(
+        [*command, "worker", *options], env=os.environ | {"BENCH_URL": app.url}, cwd=ROOT
+    )
+    try:
+        wait_until(lambda: any(w.state == "running" for w in app.workers()), 20, "a worker")
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> float:
+    """The time it took until `holds()`; looks every 5 ms."""
+    start = time.perf_counter()
+    while not holds():
+        if time.perf_counter() - start > seconds:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.005)
+    return time.perf_counter() - start
+
+
+def completed(app: Mainspring) -> int:
+    """How many jobs have completed."""
+    return sum(states["completed"] for states in app.counts().values())
+
+
+def repeated(times: int, measure: Callable[[], float]) -> list[float]:
+    """The measurement, so many times."""
+    return [measure() for _ in range(times)]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -1,0 +1,102 @@
+"""Real worker processes on a real file, and hands that kill them."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mainspring import Mainspring
+from mainspring.job import Select
+from tests.crash.history import Ended, Recorder
+from tests.crash.workload import tasks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Arena:
+    """A store, workers on it, and the history of what was done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.history = folder / "history"
+        self.history.mkdir()
+        self.url = f"sqlite:///{folder}/jobs.db"
+        self.recorder = Recorder(self.history, "arena")
+        self.app = Mainspring(self.url, tasks)
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.log = folder / "workers.log"
+
+    def start_worker(self, *options: str) -> None:
+        command = [sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
+        command += ["--url", self.url, "worker", "--lease", "1.5s", *options]
+        env = os.environ | {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
+        with self.log.open("ab") as log:
+            self.workers.append(
+                subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
+            )
+
+    def kill_one(self, chance: random.Random) -> None:
+        """SIGKILL to a worker, or to one of its children."""
+        worker = chance.choice(self.workers)
+        victim = chance.choice([worker.pid, *children(worker.pid)])
+        self.recorder.record("fault", who=victim)
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        if victim == worker.pid:
+            worker.wait()
+            self.workers.remove(worker)
+
+    def wait_until_done(self, seconds: float) -> None:
+        """Until every job has ended; the state of things is told if they do not."""
+        if not self.app.wait_until_idle(timeout=seconds):
+            log = self.log.read_text(errors="replace")[-3000:]
+            raise AssertionError(f"not done after {seconds} s: {self.app.counts()}\n{log}")
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            worker.wait(30)
+        self.app.close()
+
+    def ended(self) -> list[Ended]:
+        """Every job of the store, as the judge wants it."""
+        jobs, after = [], None
+        while page := self.app.store.find(Select(), limit=1000, after=after):
+            for job in page:
+                mark = self.app.get(job.id).payload["mark"]
+                errors = [error.type for error in self.app.store.history(job.id)]
+                retries = job.policy.retry.max_retries
+                jobs.append(Ended(mark, str(job.state), job.attempt, retries, errors))
+            after = page[-1].number
+        return jobs
+
+
+def children(pid: int) -> list[int]:
+    """The process's children, as the kernel tells them."""
+    try:
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+@contextmanager
+def arena(folder: Path) -> Iterator[Arena]:
+    place = Arena(folder)
+    try:
+        yield place
+    finally:
+        place.stop()
+
+
+def until(seconds: float) -> Iterator[float]:
+    """Seconds that have passed, again and again until so many have."""
+    start = time.monotonic()
+    while (passed := time.monotonic() - start) < seconds:
+        yield passed

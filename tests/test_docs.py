@@ -1,0 +1,93 @@
+"""Every code block of the README and the manual runs, page by page, as a reader would run it.
+
+A ```python block whose first line is `# name.py` is a file, any other is run as a script. In a
+```console block each line after `$ ` is a command (with `&` at its end it goes on until the page
+ends), and the lines below are what it prints, `...` standing for anything.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
+
+
+class Reader:
+    """A shell in a folder of its own, where `mainspring` and `python` are this project's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.background: list[subprocess.Popen[bytes]] = []
+        path = os.pathsep.join((str(folder / "bin"), os.environ["PATH"]))
+        self.env = os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+        (folder / "bin").mkdir()
+        for name, command in (("python", ""), ("mainspring", "-m mainspring")):
+            script = folder / "bin" / name
+            script.write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')
+            script.chmod(0o755)
+
+    def python(self, code: str) -> None:
+        first = code.split("\n", 1)[0]
+        if re.fullmatch(r"# \w+\.py", first):
+            (self.folder / first[2:]).write_text(code)
+            return
+        script = self.folder / "block.py"
+        script.write_text(code)
+        self.run("python block.py")
+
+    def console(self, text: str) -> None:
+        for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+            command, _, expected = part.partition("\n")
+            if command.startswith("export "):
+                name, _, value = command[len("export ") :].partition("=")
+                self.env[name] = value
+            elif command.endswith("&"):
+                words = f"exec {command[:-1]}"
+                self.background.append(
+                    subprocess.Popen(["sh", "-c", words], cwd=self.folder, env=self.env)
+                )
+            else:
+                said = self.run(command)
+                pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*")
+                assert re.fullmatch(pattern, said.strip(), re.S), f"{command}\nprinted:\n{said}"
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=self.folder, env=self.env, capture_output=True, timeout=60
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout.decode()}{done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def leave(self) -> None:
+        for process in self.background:
+            process.send_signal(signal.SIGTERM)
+        for process in self.background:
+            assert process.wait(40) == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_blocks_of_the_page_do_what_they_say(page: Path, tmp_path: Path) -> None:
+    blocks = BLOCK.findall(page.read_text())
+    assert blocks or page.stem == "guarantees"
+    if page.stem == "workers":
+        (tmp_path / "jobs.py").write_text(next(b for b in BLOCK.findall(PAGES[0].read_text()))[1])
+    reader = Reader(tmp_path)
+    try:
+        for kind, text in blocks:
+            reader.python(text) if kind == "python" else reader.console(text)
+    finally:
+        reader.leave()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
