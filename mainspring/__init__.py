@@ -1,1 +1,98 @@
-"""mainspring: a durable task queue for Python."""
+"""mainspring: a durable task queue for Python. The public names, and nothing else."""
+
+from mainspring.app import Mainspring
+from mainspring.context import Context, current
+from mainspring.durations import Duration
+from mainspring.errors import (
+    Cancel,
+    ConfigError,
+    IdConflict,
+    InvalidArguments,
+    InvalidState,
+    JobCancelled,
+    JobFailed,
+    LeaseLost,
+    MainspringError,
+    NotBound,
+    NotImmediate,
+    PayloadTooLarge,
+    RateLimited,
+    Reject,
+    ResultTimeout,
+    RetryAfter,
+    SchemaError,
+    Snooze,
+    Steering,
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TaskError,
+    TransactionError,
+    UniqueTaken,
+    UnknownDependency,
+    UnknownJob,
+    UnknownTask,
+    Unsupported,
+)
+from mainspring.handle import Job
+from mainspring.job import NewJob, State
+from mainspring.message import Message
+from mainspring.operations import Affected
+from mainspring.options import Options, Policies
+from mainspring.pull import Published, Queue
+from mainspring.registry import Tasks
+from mainspring.retry import Retry
+from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Affected",
+    "AsyncTask",
+    "BatchTask",
+    "Cancel",
+    "ConfigError",
+    "Context",
+    "Duration",
+    "IdConflict",
+    "InvalidArguments",
+    "InvalidState",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "LeaseLost",
+    "Mainspring",
+    "MainspringError",
+    "Message",
+    "NewJob",
+    "NotBound",
+    "NotImmediate",
+    "Options",
+    "PayloadTooLarge",
+    "Policies",
+    "Published",
+    "Queue",
+    "RateLimited",
+    "Reject",
+    "ResultTimeout",
+    "Retry",
+    "RetryAfter",
+    "SchemaError",
+    "Snooze",
+    "State",
+    "Steering",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreUnavailable",
+    "SyncTask",
+    "Task",
+    "TaskError",
+    "Tasks",
+    "TransactionError",
+    "UniqueTaken",
+    "UnknownDependency",
+    "UnknownJob",
+    "UnknownTask",
+    "Unsupported",
+    "current",
+]

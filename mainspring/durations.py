@@ -39,7 +39,7 @@ def microseconds(duration: Duration, what: str = "duration") -> int:
     elif duration != duration or duration in (float("inf"), float("-inf")):
         raise InvalidArguments(f"{what}: expected a finite number of seconds, got {duration!r}")
     else:
-        value = round(duration * SECOND)
+        value = round(max(-1, min(duration * SECOND, LATEST + 1)))
     if not 0 <= value <= LATEST:
         raise InvalidArguments(f"{what}: expected 0 seconds to 180 years, got {duration!r}")
     return value

@@ -86,13 +86,15 @@ class Retry:
             raise InvalidArguments(
                 f"max_retries: expected 0 to {MOST_RETRIES:,}, got {self.max_retries!r}"
             )
-        if not 1 <= self.factor <= 100:
+        if not isinstance(self.factor, int | float) or not 1 <= self.factor <= 100:
             raise InvalidArguments(f"factor: expected 1 to 100, got {self.factor!r}")
         for name in ("on", "never_on"):
             kinds = getattr(self, name)
             if isinstance(kinds, type):
                 kinds = (kinds,)
-            if not all(isinstance(k, type) and issubclass(k, BaseException) for k in kinds):
+            if not isinstance(kinds, tuple | list) or not all(
+                isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+            ):
                 raise InvalidArguments(f"{name}: expected exception classes, got {kinds!r}")
             object.__setattr__(self, name, tuple(kinds))
         object.__setattr__(self, "stored", self._stored())
@@ -102,15 +104,14 @@ class Retry:
         delays: tuple[int, ...] = ()
         if isinstance(self.backoff, str):
             if self.backoff not in _CURVES:
-                raise InvalidArguments(
-                    'backoff: expected "exponential", "linear", "fixed", a list of delays'
-                    f" or a callable, got {self.backoff!r}"
-                )
+                raise _no_backoff(self.backoff)
             kind = _CURVES[self.backoff]
         elif isinstance(self.backoff, Sequence):
             kind, delays = "list", tuple(microseconds(d, "backoff") for d in self.backoff)
             if not delays:
                 raise InvalidArguments("backoff: expected at least one delay, got an empty list")
+        elif not callable(self.backoff):
+            raise _no_backoff(self.backoff)
         longest = microseconds(self.max_delay, "max_delay")
         if longest > 30 * DAY:
             raise InvalidArguments(f"max_delay: expected at most 30 days, got {self.max_delay!r}")
@@ -129,3 +130,10 @@ class Retry:
             return None
         delay = microseconds(self.backoff(attempt, error), "backoff")
         return min(delay, self.stored.max_delay)
+
+
+def _no_backoff(value: object) -> InvalidArguments:
+    return InvalidArguments(
+        'backoff: expected "exponential", "linear", "fixed", a list of delays'
+        f" or a callable, got {value!r}"
+    )

@@ -1,0 +1,82 @@
+"""The command enqueue: store one job, and wait for it if asked."""
+
+import contextlib
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from mainspring.cli.jobs import in_brief
+from mainspring.cli.options import Place, command, duration
+from mainspring.cli.progress import Progress
+from mainspring.cli.show import as_json
+from mainspring.errors import JobCancelled, JobFailed, ResultTimeout
+from mainspring.job import State
+
+if TYPE_CHECKING:
+    from mainspring.handle import Job
+
+
+def payload(value: str) -> Any:
+    """JSON: written out, in a file (@name) or on standard input (-)."""
+    try:
+        return msgspec.json.decode(_source(value))
+    except OSError as error:
+        raise click.BadParameter(f"{error.filename}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"expected JSON: {error}") from None
+
+
+def _source(value: str) -> bytes:
+    if value == "-":
+        return sys.stdin.buffer.read()
+    if value.startswith("@"):
+        return Path(value[1:]).read_bytes()
+    return value.encode("utf-8", "surrogateescape")
+
+
+def time(value: str) -> datetime:
+    """A moment in ISO 8601. That it says its offset from UTC is checked where all times are."""
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f'expected a time such as "2031-05-01T12:00:00+00:00", got {value!r}'
+        ) from None
+
+
+@command
+@click.option("--type", "task", required=True, metavar="TASK", help="The task's name.")
+@click.option("--payload", type=payload, help="JSON, or @FILE, or - for standard input.")
+@click.option("--queue", help="Instead of the task's own queue.")
+@click.option("--priority", type=int, help="-100 to 100, higher goes first.")
+@click.option("--delay", type=duration, help='How long to wait at least, such as "5m".')
+@click.option("--at", "run_at", type=time, help="When, with its offset from UTC.")
+@click.option("--unique", metavar="KEY", help="Only if no unended job holds this key.")
+@click.option("--label", help="What people should read.")
+@click.option("--tag", "tags", multiple=True, help="A tag; may be repeated.")
+@click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 unless it completed.")
+def enqueue(place: Place, task: str, payload: Any, wait: bool, **options: Any) -> int:
+    """Store a job that runs a task."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    with place.app(new=True, declared=True) as app:
+        job = app.enqueue(task, payload, **given)
+        if not place.as_json:
+            click.echo(f"Task enqueued: {job.id}")
+        if wait:
+            _until_ended(job)
+    if wait or place.as_json:
+        place.answer(as_json(job.record), lambda: in_brief(job.record))
+    return 1 if wait and job.state != State.COMPLETED else 0
+
+
+def _until_ended(job: "Job[Any]") -> None:
+    """Wait for the end, showing the job's progress."""
+    with Progress() as progress:
+        while not job.refresh().state.final:
+            progress.tell((job.progress or 0) / 100, f"{job.state} {job.note or ''}".rstrip())
+            with contextlib.suppress(ResultTimeout, JobFailed, JobCancelled):
+                job.result(timeout=0.5)

@@ -1,0 +1,126 @@
+"""The figures that monitor and stats show, computed from what a store tells. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mainspring.durations import SECOND
+from mainspring.job import State
+from mainspring.store import Counts, Minute, Presence, QueueInfo
+
+SHARES = (50, 95, 99)
+
+
+def percentile(histogram: Mapping[int, int], share: float) -> float | None:
+    """The time (microseconds) below which `share` percent of all lie, None if there are none.
+
+    The histogram maps bit lengths to numbers, so a time is known within a factor of two; within
+    that it is interpolated.
+    """
+    rank = sum(histogram.values()) * share / 100
+    for bits in sorted(histogram):
+        if histogram[bits] and rank <= histogram[bits]:
+            low, high = (1 << bits) >> 1, 1 << bits
+            return low + (high - low) * rank / histogram[bits]
+        rank -= histogram[bits]
+    return None
+
+
+class Summary:
+    """Minutes of history added up."""
+
+    def __init__(self, minutes: Iterable[Minute]) -> None:
+        self.started = self.completed = self.failed = self.retried = self.ran = self.waited = 0
+        self.wait: Counter[int] = Counter()
+        self.run: Counter[int] = Counter()
+        for minute in minutes:
+            self.started += minute.started
+            self.completed += minute.completed
+            self.failed += minute.failed
+            self.retried += minute.retried
+            self.ran += minute.ran
+            self.waited += minute.waited
+            self.wait.update(minute.wait_histogram)
+            self.run.update(minute.run_histogram)
+
+    @property
+    def average_run(self) -> float | None:
+        """Microseconds that an attempt took, on average; None if none ended."""
+        ended = sum(self.run.values())
+        return self.ran / ended if ended else None
+
+    def percentiles(self) -> list[float | None]:
+        """p50, p95 and p99 of waiting, then of running, in microseconds."""
+        return [percentile(of, share) for of in (self.wait, self.run) for share in SHARES]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for machines; times in seconds."""
+        average = self.average_run
+        return {
+            "started": self.started,
+            "completed": self.completed,
+            "failed": self.failed,
+            "retried": self.retried,
+            "average_run_seconds": None if average is None else average / SECOND,
+            "wait_seconds": _named(self.percentiles()[:3]),
+            "run_seconds": _named(self.percentiles()[3:]),
+        }
+
+
+def _named(values: Sequence[float | None]) -> dict[str, float | None]:
+    return {
+        f"p{share}": None if value is None else value / SECOND
+        for share, value in zip(SHARES, values, strict=True)
+    }
+
+
+def by_task(minutes: Iterable[Minute]) -> dict[str, Summary]:
+    """A summary for each task, by name."""
+    grouped: dict[str, list[Minute]] = {}
+    for minute in minutes:
+        grouped.setdefault(minute.task, []).append(minute)
+    return {task: Summary(grouped[task]) for task in sorted(grouped)}
+
+
+def totals(counts: Counts) -> dict[State, int]:
+    """Numbers of jobs by state, over all queues."""
+    return {state: sum(of.get(state, 0) for of in counts.values()) for state in State}
+
+
+def frame(
+    counts: Counts,
+    queues: Sequence[QueueInfo],
+    workers: Sequence[Presence],
+    minutes: Sequence[Minute],
+) -> dict[str, Any]:
+    """One picture of the queue, for machines and as the source of the monitor's text."""
+    total = totals(counts)
+    average = Summary(minutes).average_run
+    paused = {queue.name for queue in queues if queue.paused}
+    return {
+        "queue_length": total[State.PENDING],
+        "running_tasks": total[State.RUNNING],
+        "busy_slots": sum(worker.busy for worker in workers),
+        "slots": sum(worker.slots for worker in workers),
+        "average_process_seconds": None if average is None else average / SECOND,
+        "queues": {
+            name: {str(state): n for state, n in of.items()} | {"paused": name in paused}
+            for name, of in sorted(counts.items())
+        },
+        "workers": [
+            {
+                "id": worker.id,
+                "host": worker.host,
+                "pid": worker.pid,
+                "state": worker.state,
+                "busy": worker.busy,
+                "slots": worker.slots,
+                "processed": worker.processed,
+                "failed": worker.failed,
+                "children": worker.children,
+                "queues": worker.queues,
+                "current": worker.current,
+            }
+            for worker in workers
+        ],
+    }

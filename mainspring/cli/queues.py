@@ -1,0 +1,87 @@
+"""Commands about queues: purge, dead letters, pause, resume."""
+
+from typing import Any
+
+import click
+
+from mainspring.cli.jobs import listed
+from mainspring.cli.options import STATES, Place, affected, command, confirmed, yes_option
+from mainspring.job import State
+
+
+@command
+@click.argument("queue")
+@click.option("--state", "states", type=STATES, multiple=True, help="Only those; may be repeated.")
+@yes_option
+def purge(place: Place, queue: str, states: tuple[str, ...], yes: bool) -> int:
+    """Delete all jobs of QUEUE that are not running."""
+    if not confirmed(f"Delete {', '.join(states) or 'all'} jobs of {queue!r}?", yes):
+        return 1
+    with place.app() as app:
+        return affected(place, "deleted", app.purge(queue, states=states))
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: list, replay and purge jobs that failed for good."""
+
+
+@command
+@click.argument("queue", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--after", type=int, metavar="NUMBER", help="Go on below the job of this number.")
+def _list(place: Place, queue: str | None, limit: int, after: int | None) -> None:
+    """List the dead letters of QUEUE, or of all queues, the newest first."""
+    with place.app() as app:
+        found = [job.record for job in app.find(limit=limit, older_than=after, **_dead(queue))]
+    listed(place, found, limit)
+
+
+@command
+@click.argument("queue", required=False)
+@yes_option
+def _replay(place: Place, queue: str | None, yes: bool) -> int:
+    """Make the dead letters of QUEUE, or of all queues, run again."""
+    if not confirmed(f"Replay every dead letter of {queue or 'all queues'}?", yes):
+        return 1
+    with place.app() as app:
+        return affected(place, "replayed", app.replay(**_dead(queue)))
+
+
+@command
+@click.argument("queue", required=False)
+@yes_option
+def _purge(place: Place, queue: str | None, yes: bool) -> int:
+    """Delete the dead letters of QUEUE, or of all queues."""
+    if not confirmed(f"Delete every dead letter of {queue or 'all queues'}?", yes):
+        return 1
+    with place.app() as app:
+        return affected(place, "deleted", app.delete(**_dead(queue)))
+
+
+def _dead(queue: str | None) -> Any:
+    return {"states": State.FAILED} | ({"queues": queue} if queue else {})
+
+
+for _name, _command in (("list", _list), ("replay", _replay), ("purge", _purge)):
+    dlq.add_command(_command, _name)
+
+
+@command
+@click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
+def pause(place: Place, queues: tuple[str, ...]) -> None:
+    """Let no job of these queues begin until they are resumed."""
+    with place.app() as app:
+        for queue in queues:
+            app.pause(queue)
+    place.answer({"paused": queues}, f"paused: {', '.join(queues)}")
+
+
+@command
+@click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
+def resume(place: Place, queues: tuple[str, ...]) -> None:
+    """Let jobs of these queues begin again."""
+    with place.app() as app:
+        for queue in queues:
+            app.resume(queue)
+    place.answer({"resumed": queues}, f"resumed: {', '.join(queues)}")

@@ -1,0 +1,181 @@
+"""A job as people and machines read it: rows, full pages, JSON."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from mainspring import codec
+from mainspring.cli.tables import (
+    NOTHING,
+    duration,
+    local_time,
+    printable,
+    seconds,
+    table,
+    utc,
+)
+from mainspring.job import JobError, Record
+from mainspring.store import Line
+
+
+def rows(records: Iterable[Record]) -> str:
+    """A table with a line for each job."""
+    return table(
+        ("id", "#", "state", "task", "queue", "attempt", "created", "took", "about"),
+        [
+            (
+                UUID(bytes=job.id),
+                job.number,
+                job.state,
+                job.task,
+                job.queue,
+                job.attempt,
+                local_time(job.created),
+                duration(job.took),
+                about(job),
+            )
+            for job in records
+        ],
+    )
+
+
+def about(job: Record) -> str:
+    """What is most worth knowing of a job, in a few words."""
+    if job.error and job.state in ("failed", "retrying"):
+        return f"{job.error.type}: {job.error.message}"
+    if job.state == "running" and job.progress is not None:
+        return f"{job.progress:.0f}% {job.note or ''}".strip()
+    return job.reason or job.label or ""
+
+
+def text_of(data: bytes | None) -> str:
+    """A stored value in words: text bare, everything else as JSON."""
+    if data is None:
+        return NOTHING
+    value = codec.decode(data)
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes, in base64: {b64encode(value).decode()}"
+    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def as_json(job: Record) -> dict[str, Any]:
+    """Everything a record holds, for machines."""
+    return {
+        "id": str(UUID(bytes=job.id)),
+        "number": job.number,
+        "state": job.state,
+        "reason": job.reason,
+        "task": job.task,
+        "queue": job.queue,
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "max_retries": job.policy.retry.max_retries,
+        "claims": job.claims,
+        "payload": _value(job.payload),
+        "result": None if job.result is None else _value(job.result),
+        "error": None if job.error is None else error_as_json(job.error),
+        "progress": job.progress,
+        "note": job.note,
+        "created": utc(job.created),
+        "due": utc(job.due),
+        "started": utc(job.started),
+        "finished": utc(job.finished),
+        "expires": utc(job.expires),
+        "took_seconds": seconds(job.took),
+        "worker": job.worker,
+        "cancel_asked": job.cancel_asked,
+        "key": job.key,
+        "unique": job.unique,
+        "label": job.label,
+        "tags": job.tags,
+        "headers": job.headers,
+        "parents": [str(UUID(bytes=parent)) for parent in job.parents],
+    }
+
+
+def error_as_json(error: JobError) -> dict[str, Any]:
+    """What went wrong in one attempt, for machines."""
+    return {
+        "attempt": error.attempt,
+        "type": error.type,
+        "message": error.message,
+        "traceback": error.traceback,
+        "reason": error.reason,
+        "worker": error.worker,
+        "at": utc(error.at),
+    }
+
+
+def _value(data: bytes) -> Any:
+    value = codec.decode(data)
+    return {"base64": b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def page(
+    job: Record,
+    position: int | None,
+    history: Sequence[JobError],
+    log: Sequence[Line],
+    parents: Sequence[Record | None],
+) -> str:
+    """All there is to know of one job."""
+    blocks = [
+        _facts(job, position),
+        _block("Payload", text_of(job.payload)),
+        _block("Result", text_of(job.result)) if job.result is not None else "",
+        _block("Errors", "\n".join(map(_error, history))),
+        _block("Log", "\n".join(f"{local_time(line.at)}  {line.text}" for line in log)),
+        _block("Waits for" if job.state == "blocked" else "Came after", _parents(job, parents)),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _facts(job: Record, position: int | None) -> str:
+    state = f"{job.state} ({job.reason})" if job.reason else str(job.state)
+    progress = None if job.progress is None else f"{job.progress:.0f}% {job.note or ''}".strip()
+    facts = {
+        "Job": f"{UUID(bytes=job.id)}  #{job.number}",
+        "Label": job.label,
+        "Task": job.task,
+        "Queue": job.queue,
+        "State": state + (", asked to stop" if job.cancel_asked else ""),
+        "Priority": job.priority or None,
+        "Position": position,
+        "Attempt": f"{job.attempt} of {job.policy.retry.max_retries + 1}, claimed {job.claims}×",
+        "Progress": progress,
+        "Worker": job.worker,
+        "Created": local_time(job.created),
+        "Due": local_time(job.due) if job.due else None,
+        "Started": local_time(job.started) if job.started else None,
+        "Finished": local_time(job.finished) if job.finished else None,
+        "Took": duration(job.took) if job.took is not None else None,
+        "Expires": local_time(job.expires) if job.expires else None,
+        "Key": job.key,
+        "Unique": job.unique,
+        "Tags": ", ".join(job.tags),
+        "Headers": ", ".join(f"{name}={value}" for name, value in job.headers.items()),
+    }
+    return "\n".join(
+        f"{name + ':':<10}{printable(str(value))}" for name, value in facts.items() if value
+    )
+
+
+def _block(title: str, text: str) -> str:
+    indented = "\n".join(f"  {line}" for line in printable(text).split("\n"))
+    return f"{title}:\n{indented}" if text else ""
+
+
+def _error(error: JobError) -> str:
+    head = f"attempt {error.attempt}, {local_time(error.at)}, {error.worker or 'no worker'}"
+    why = f"{error.type}: {error.message}" + (f" ({error.reason})" if error.reason else "")
+    return "\n".join(part for part in (head, why, error.traceback.rstrip()) if part)
+
+
+def _parents(job: Record, parents: Sequence[Record | None]) -> str:
+    return "\n".join(
+        f"{UUID(bytes=id)}  {parent.state + '  ' + parent.task if parent else 'gone'}"
+        for id, parent in zip(job.parents, parents, strict=True)
+    )

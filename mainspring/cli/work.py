@@ -1,0 +1,95 @@
+"""The command worker: runs jobs until it is told to stop."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from mainspring.cli.options import Place, add_here, blame, command
+from mainspring.errors import InvalidArguments
+from mainspring.events import (
+    Bus,
+    ChildDied,
+    LeasesLost,
+    StoreBack,
+    StoreLost,
+    UnknownTasks,
+    WorkerStarted,
+    WorkerStopped,
+)
+
+GRACE_RAN_OUT = 75
+
+
+@command
+@click.option(
+    "--concurrency",
+    "--workers",
+    "concurrency",
+    metavar="N",
+    help="Functions on threads, and coroutines, at once in each process.",
+)
+@click.option("--threads", metavar="N", help="Functions on threads at once, in each process.")
+@click.option("--tasks", metavar="N", help="Coroutines at once, in each process.")
+@click.option("--processes", metavar="N", help="Processes that run jobs; 1 by default.")
+@click.option("--queues", metavar="A,B", help="Which, in this order; all by default.")
+@click.option("--lease", metavar="TIME", help="How long jobs outlive a dead worker's silence.")
+@click.option("--grace", metavar="TIME", help="How long jobs may go on after the first signal.")
+def worker(place: Place, **arguments: str | None) -> int:
+    """Run jobs until SIGTERM or Ctrl-C; twice: until now.
+
+    Needs --app. This process does the queue's work and imports none of it; the processes that run
+    the jobs do.
+    """
+    from mainspring.worker.worker import Worker
+
+    settings = place.configuration(**arguments)
+    if settings.app is None:
+        raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
+    add_here()
+    chosen: dict[str, Any] = {
+        "processes": settings.processes,
+        "threads": settings.threads or settings.concurrency,
+        "tasks": settings.tasks or settings.concurrency,
+        "lease": settings.lease,
+        "grace": settings.grace,
+    }
+    with blame("app", settings), blame("url", settings):
+        worker = Worker(
+            url=settings.url,
+            app=settings.app,
+            queues=settings.queues or None,
+            events=told_on_stderr(),
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+        worker.run()
+    if place.as_json:
+        place.answer({"worker": worker.name, "handed_back": worker.handed_back}, "")
+    return GRACE_RAN_OUT if worker.handed_back else 0
+
+
+def told_on_stderr() -> Bus:
+    """Events that say on stderr what happens to the worker; jobs are not told of."""
+    bus = Bus()
+    for kind, words in _WORDS.items():
+        bus.on(kind, partial(_say, words))
+    return bus
+
+
+def _say(words: Callable[[Any], str], event: Any) -> None:
+    click.echo(f"{event.worker}: {words(event)}", err=True)
+
+
+_WORDS: Mapping[type[Struct], Callable[[Any], str]] = {
+    WorkerStarted: lambda event: "takes jobs",
+    WorkerStopped: lambda event: f"stopped; {event.handed_back} jobs given back",
+    ChildDied: lambda event: (
+        f"process {event.pid} died ({event.status}) with {len(event.lost)} jobs begun"
+    ),
+    StoreLost: lambda event: f"the store does not answer: {event.error}",
+    StoreBack: lambda event: "the store answers again",
+    UnknownTasks: lambda event: f"left waiting, nobody here knows: {', '.join(event.tasks)}",
+    LeasesLost: lambda event: f"lost to another worker: {len(event.numbers)} jobs",
+}

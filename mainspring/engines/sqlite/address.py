@@ -1,0 +1,40 @@
+"""An SQLite URL, taken apart."""
+
+import os
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from mainspring.errors import ConfigError
+
+FORM = "sqlite:///relative.db, sqlite:////absolute/path.db or sqlite://:memory:"
+DURABILITIES = ("full", "relaxed")
+
+
+class Address(NamedTuple):
+    """Where the file is (None: in memory, private to the store) and how durable it is."""
+
+    path: str | None
+    durability: str = "full"
+
+    @property
+    def place(self) -> str:
+        """The place as errors name it."""
+        return self.path or "the store in memory"
+
+
+def address(url: str) -> Address:
+    """The parts of `url`; `ConfigError` says what was expected."""
+    place, _, query = url.partition("?")
+    _, _, place = place.partition("://")
+    durability = "full"
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "durability":
+            raise ConfigError(f"{url!r}: expected no option but durability, got {name!r}")
+        if value not in DURABILITIES:
+            raise ConfigError(f"{url!r}: durability is full or relaxed, got {value!r}")
+        durability = value
+    if place in (":memory:", "/:memory:"):
+        return Address(None, durability)
+    if not place.startswith("/") or place == "/":
+        raise ConfigError(f"SQLite URL: expected {FORM}, got {url!r}")
+    return Address(os.path.abspath(unquote(place[1:])), durability)

@@ -1,0 +1,50 @@
+"""Checkpoints: moving what was committed from the log into the file, small and often.
+
+SQLite before 3.51.3 can lose commits when two checkpoints and a commit meet (the WAL-reset race).
+So none happens by itself: this chore runs under the writers' queue and in a mode that takes
+SQLite's write lock. It never waits: when somebody reads, it tries again later.
+"""
+
+from sqlite3 import Connection
+
+from mainspring.engines.sqlite.sections import sections
+
+SQL = sections(__file__)
+
+FRAMES = 1500
+"""Pages in the log after which it is time."""
+
+
+class Checkpoints:
+    """Guesses how long the log is from what was written, and learns from each checkpoint."""
+
+    def __init__(self) -> None:
+        self._written = 0.0
+        self._frames_per_unit = 1.0
+        self._goal = FRAMES
+
+    def note(self, rows: int) -> None:
+        """A commit that changed so many rows: some pages of its own, and some for its rows."""
+        self._written += 4 + rows / 25
+
+    def due(self) -> bool:
+        """Whether the log has probably grown long enough."""
+        return self._written * self._frames_per_unit >= self._goal
+
+    def run(self, connection: Connection, *, truncate: bool = False) -> bool:
+        """Make one now; False if a reader or a foreign writer was in the way."""
+        timeout = connection.execute(SQL["timeout"]).fetchall()[0][0]
+        connection.execute(SQL["no_wait"])
+        try:
+            statement = SQL["truncate" if truncate else "restart"]
+            busy, frames, _ = connection.execute(statement).fetchall()[0]
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={timeout}")
+        if busy:
+            self._goal += FRAMES // 4
+            return False
+        if frames > 0 and self._written:
+            self._frames_per_unit = min(10.0, max(0.1, frames / self._written))
+        self._written = 0.0
+        self._goal = FRAMES
+        return True

@@ -1,0 +1,339 @@
+"""Insert: many jobs at once, whole or not at all, repeatable."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+from mainspring.engines.sqlite import ending
+from mainspring.engines.sqlite.codes import (
+    BLOCKED,
+    EDGES,
+    EXPIRES,
+    KEEPS,
+    KEY,
+    MARKED,
+    OPEN,
+    PENDING,
+    SCHEDULED,
+    SINGLE,
+    TAG,
+    UNIQUE,
+    default_lane,
+)
+from mainspring.engines.sqlite.extra import encode_extra, encode_headers
+from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.sqlite.step import Step, as_json
+from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
+from mainspring.job import Inserted, NewJob, encode_policy
+
+SQL = sections(__file__)
+
+Job: TypeAlias = NewJob[Any]
+Row: TypeAlias = tuple[Any, ...]
+"""A row of the table `job`."""
+
+
+def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
+    """Store the jobs; the answers in their order."""
+    if not jobs:
+        return []
+    step.matters = True
+    if not any(job.unique is not None or job.edges for job in jobs):
+        try:
+            return _store(step, jobs)
+        except _Taken:
+            pass
+    return _Call(step, jobs).insert()
+
+
+class _Taken(Exception):
+    """An id is there already."""
+
+
+def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
+    """Store jobs that collide with nothing but perhaps ids: then nothing is stored."""
+    (last,) = step.row(SQL["number"], (len(jobs),))
+    first = last - len(jobs) + 1
+    rows = _bodies(step, jobs, first)
+    try:
+        step.many(SQL["job"], rows)
+    except sqlite3.IntegrityError as error:
+        step.run(SQL["undo"], (first, last))
+        raise _Taken from error
+    _put(step, jobs, rows)
+    _mark(step, jobs, rows)
+    return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
+
+
+# --- bodies and places --------------------------------------------------------------------------
+
+
+def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
+    """The rows of `job`."""
+    names, connection, wall = step.names, step.connection, step.wall
+    rows = []
+    aging: dict[int, int] = {}
+    for number, job in enumerate(jobs, first):
+        queue = names.queue(connection, job.queue)
+        lift = 0
+        if job.priority:
+            if queue not in aging:
+                (aging[queue],) = step.row(SQL["aging"], (queue,))
+            lift = job.priority * aging[queue]
+        rows.append(
+            (
+                number,
+                job.id,
+                queue,
+                names.task(connection, job.task),
+                _flags(job),
+                wall,
+                job.priority,
+                lift,
+                names.policy(connection, encode_policy(job.policy)),
+                None if job.expires is None else wall + job.expires,
+                job.payload,
+                encode_headers(job),
+                encode_extra(job),
+            )
+        )
+    return rows
+
+
+def _flags(job: Job) -> int:
+    flags = 0
+    if job.unique is not None:
+        flags |= UNIQUE
+    if job.expires is not None:
+        flags |= EXPIRES
+    if job.tags or job.key is not None:
+        flags |= MARKED
+    if job.edges:
+        flags |= EDGES
+    if job.policy.keep is not None:
+        flags |= KEEPS
+    if job.policy.retry.max_retries == 0:
+        flags |= SINGLE
+    return flags
+
+
+def _due(step: Step, job: Job) -> int:
+    if job.run_at is not None:
+        return max(job.run_at, step.wall)
+    return step.wall + job.delay
+
+
+def _put(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
+    """Give each job its place: blocked, later or ready."""
+    elsewhere: list[int] = []
+    blocked, later = [], []
+    for job, row in zip(jobs, rows, strict=True):
+        number, queue, lift = row[0], row[2], row[7]
+        due = step.wall if not job.delay and job.run_at is None else _due(step, job)
+        if job.edges:
+            blocked.append((number, queue, due))
+            step.moved[queue, BLOCKED] += 1
+        elif due > step.wall:
+            careful = row[4] & SINGLE != 0
+            later.append((number, queue, due, default_lane(queue), due - lift, lift, careful))
+            step.moved[queue, SCHEDULED] += 1
+        else:
+            step.moved[queue, PENDING] += 1
+            continue
+        elsewhere.append(number)
+    first, last = rows[0][0], rows[-1][0]
+    if not elsewhere:
+        step.run(SQL["ready"], (first, last))
+        return
+    if len(elsewhere) < len(rows):
+        step.run(SQL["ready_but"], (first, last, as_json(elsewhere)))
+    step.many(SQL["blocked"], blocked)
+    step.many(SQL["later"], later)
+
+
+def _mark(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
+    """Write what is looked up by other things than a number."""
+    marks, expiries, keys = [], [], []
+    for job, row in zip(jobs, rows, strict=True):
+        if not row[4]:
+            continue
+        number = row[0]
+        if job.expires is not None:
+            expiries.append((row[2], row[9], number))
+        if job.unique is not None:
+            keys.append((job.unique, number, step.wall + job.unique_for))
+        if job.key is not None:
+            marks.append((KEY, job.key, number))
+        marks += [(TAG, tag, number) for tag in dict.fromkeys(job.tags)]
+    if marks:
+        step.many(SQL["mark"], marks)
+    if expiries:
+        step.many(SQL["expiry"], expiries)
+    if keys:
+        step.many(SQL["ukey"], keys)
+
+
+# --- jobs that may collide or wait --------------------------------------------------------------
+
+
+class _Known(NamedTuple):
+    """A stored job, as far as an insert must know it."""
+
+    number: int
+    content: tuple[Any, ...]
+
+
+class _Call:
+    """One insert that has to look before it writes."""
+
+    def __init__(self, step: Step, jobs: Sequence[Job]) -> None:
+        self._step = step
+        self._jobs = jobs
+        self._answers: dict[bytes, Inserted] = {}
+        self._fresh: dict[bytes, Job] = {}
+        """Jobs to be stored, in their order; those of them that are not yet."""
+        self._flow = False
+        self._parents: dict[bytes, _Known] = {}
+
+    def insert(self) -> list[Inserted]:
+        known = _look_up(self._step, [job.id for job in self._jobs])
+        again: list[bool] = []
+        fresh: dict[bytes, Job] = {}
+        for job in self._jobs:
+            if (stored := known.get(job.id)) is not None:
+                if stored.content != self._content(job):
+                    raise _conflict(job)
+                self._answers[job.id] = Inserted(job.id, stored.number, repeated=True)
+            elif fresh.get(job.id, job) != job:
+                raise _conflict(job)
+            again.append(job.id in known or job.id in fresh)
+            if job.id not in known:
+                fresh[job.id] = job
+        self._look_at_edges(known, fresh)
+        self._store_all(list(fresh.values()))
+        return [
+            Inserted(job.id, self._answers[job.id].number, repeated=True)
+            if repeated and self._answers[job.id].duplicate_of is None
+            else self._answers[job.id]
+            for job, repeated in zip(self._jobs, again, strict=True)
+        ]
+
+    def _content(self, job: Job) -> tuple[Any, ...]:
+        names, connection = self._step.names, self._step.connection
+        return (
+            names.queue(connection, job.queue),
+            names.task(connection, job.task),
+            job.priority,
+            names.policy(connection, encode_policy(job.policy)),
+            job.payload,
+            encode_headers(job),
+            encode_extra(job),
+        )
+
+    def _look_at_edges(self, known: dict[bytes, _Known], fresh: dict[bytes, Job]) -> None:
+        within = {job.id: [edge.parent for edge in job.edges] for job in fresh.values()}
+        self._flow = any(parent in within for parents in within.values() for parent in parents)
+        try:
+            TopologicalSorter(within).prepare()
+        except CycleError as error:
+            ids = " → ".join(str(UUID(bytes=each)) for each in error.args[1])
+            raise InvalidArguments(f"dependencies: these jobs wait for each other: {ids}") from None
+        outside = {
+            parent for parents in within.values() for parent in parents if parent not in fresh
+        }
+        self._parents = {**known, **_look_up(self._step, [p for p in outside if p not in known])}
+        for job in fresh.values():
+            for edge in job.edges:
+                if edge.parent not in fresh and edge.parent not in self._parents:
+                    raise UnknownDependency(
+                        f"job {job.uuid} waits for {UUID(bytes=edge.parent)}, which does not exist"
+                    )
+
+    def _store_all(self, fresh: Sequence[Job]) -> None:
+        """Store them in runs: a job that replaces one of the same call begins a new run."""
+        run: list[Job] = []
+        taken: dict[str, Job] = {}
+        duplicates: list[tuple[Job, Job]] = []
+        for job in fresh:
+            if job.unique is not None:
+                if (mate := taken.get(job.unique)) is not None:
+                    if self._flow or job.on_duplicate == "error":
+                        raise _unique_taken(job, mate.id)
+                    if job.on_duplicate == "return":
+                        duplicates.append((job, mate))
+                        continue
+                    self._store_run(run)
+                    run = []
+                if not self._takes_key(job):
+                    continue
+                taken[job.unique] = job
+            run.append(job)
+        self._store_run(run)
+        for job, mate in duplicates:
+            number = self._answers[mate.id].number
+            self._answers[job.id] = Inserted(job.id, number, duplicate_of=mate.id)
+
+    def _takes_key(self, job: Job) -> bool:
+        """Whether the unique key is free, or was made free; else the duplicate is answered."""
+        step = self._step
+        row = step.row(SQL["holder"], (job.unique,))
+        if row is None:
+            return True
+        number, holder, until, ended = row
+        if ended and until <= step.wall:
+            step.run(SQL["free_key"], (number,))
+            return True
+        if self._flow or job.on_duplicate == "error":
+            raise _unique_taken(job, holder)
+        if job.on_duplicate == "replace" and ending.cancel_waiting(step, number, "replaced"):
+            step.run(SQL["free_key"], (number,))
+            return True
+        self._answers[job.id] = Inserted(job.id, number, duplicate_of=holder)
+        return False
+
+    def _store_run(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        for answer in _store(self._step, jobs):
+            self._answers[answer.id] = answer
+        self._store_edges(jobs)
+
+    def _store_edges(self, jobs: Sequence[Job]) -> None:
+        rows: dict[tuple[int, int], tuple[int, int, bool, int]] = {}
+        outside = set()
+        for job in jobs:
+            child = self._answers[job.id].number
+            for edge in job.edges:
+                if (known := self._parents.get(edge.parent)) is not None:
+                    parent = known.number
+                    outside.add(parent)
+                else:
+                    parent = self._answers[edge.parent].number
+                strict = rows.get((parent, child), (0, 0, True, 0))
+                rows[parent, child] = parent, child, edge.run_anyway and strict[2], OPEN
+        if rows:
+            self._step.many(SQL["edge"], rows.values())
+        if outside:
+            ended = dict(self._step.rows(SQL["ended"], (as_json(list(outside)),)))
+            ending.end(self._step, ended, budget=None)
+
+
+def _look_up(step: Step, ids: Iterable[bytes]) -> dict[bytes, _Known]:
+    ids = list(ids)
+    if not ids:
+        return {}
+    rows = step.rows(SQL["known"], (len(ids), b"".join(ids)))
+    return {row[0]: _Known(row[1], row[2:]) for row in rows}
+
+
+def _conflict(job: Job) -> IdConflict:
+    return IdConflict(f"job {job.uuid} exists already, with other content; nothing was stored")
+
+
+def _unique_taken(job: Job, holder: bytes) -> UniqueTaken:
+    return UniqueTaken(
+        f"unique key {job.unique!r} is held by job {UUID(bytes=holder)}; nothing was stored",
+        holder,
+    )

@@ -1,0 +1,135 @@
+"""Reading: jobs as they stand, in one snapshot."""
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+
+from mainspring.engines.sqlite.codes import STATE, STATES, default_lane
+from mainspring.engines.sqlite.extra import decode_extra, decode_headers
+from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.sqlite.step import as_json
+from mainspring.job import JobError, Record, State, decode_policy
+from mainspring.store import Counts, Line, Presence
+
+SQL = sections(__file__)
+
+_decode_error = msgspec.msgpack.Decoder(JobError).decode
+_decode_presence = msgspec.msgpack.Decoder(Presence).decode
+
+
+def get(connection: Connection, ids: Sequence[bytes]) -> list[Record | None]:
+    """The jobs with these ids, in order."""
+    if not ids:
+        return []
+    numbers = dict(connection.execute(SQL["numbers"], (len(ids), b"".join(ids))).fetchall())
+    found = {record.id: record for record in records(connection, list(numbers.values()))}
+    return [found.get(id) for id in ids]
+
+
+def records(connection: Connection, numbers: Sequence[int]) -> list[Record]:
+    """The jobs with these numbers, in order."""
+    rows = connection.execute(SQL["records"], (as_json(numbers),)).fetchall()
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    (
+        number,
+        id,
+        queue,
+        task,
+        payload,
+        priority,
+        created,
+        expires,
+        policy,
+        headers,
+        extra,
+        state,
+        attempt,
+        claims,
+        due,
+        reason,
+        started,
+        finished,
+        took,
+        worker,
+        result,
+        percent,
+        note,
+        cancel,
+        error,
+    ) = row
+    rare = decode_extra(extra)
+    return Record(
+        id=id,
+        number=number,
+        state=STATE[state],
+        queue=queue,
+        task=task,
+        payload=payload,
+        priority=priority,
+        attempt=attempt,
+        claims=claims,
+        created=created,
+        reason=reason,
+        due=due,
+        started=started,
+        finished=finished,
+        took=took,
+        worker=worker,
+        result=result,
+        progress=percent,
+        note=note,
+        cancel_asked=cancel is not None,
+        key=rare.key,
+        unique=rare.unique,
+        label=rare.label,
+        expires=expires,
+        headers=decode_headers(headers),
+        tags=rare.tags,
+        parents=tuple(edge.parent for edge in rare.edges),
+        policy=decode_policy(policy),
+        error=None if error is None else _decode_error(error),
+    )
+
+
+def counts(connection: Connection) -> Counts:
+    """Jobs by queue and state."""
+    answer: Counts = {}
+    for queue, state, n in connection.execute(SQL["counts"]):
+        states = answer.setdefault(queue, dict.fromkeys(STATES, 0))
+        if state is not None:
+            states[State(STATE[state])] = n
+    return answer
+
+
+def history(connection: Connection, id: bytes) -> list[JobError]:
+    """The errors of a job's attempts, oldest first."""
+    return [_decode_error(body) for (body,) in connection.execute(SQL["history"], (id,))]
+
+
+def logs(connection: Connection, id: bytes, limit: int) -> list[Line]:
+    """The newest lines of a job's log, oldest first."""
+    rows = connection.execute(SQL["logs"], (id, limit)).fetchall()
+    return [Line(*row) for row in reversed(rows)]
+
+
+def position(connection: Connection, id: bytes) -> int | None:
+    """The job's place among the pending jobs of its queue."""
+    row = connection.execute(SQL["place"], (id,)).fetchone()
+    if row is None:
+        return None
+    queue, score, number = row
+    lane = default_lane(queue)
+    ((before,),) = connection.execute(
+        SQL["before"], {"lane": lane, "suspects": lane - 1, "score": score, "number": number}
+    ).fetchall()
+    return int(before) + 1
+
+
+def workers(connection: Connection, lease: int) -> list[Presence]:
+    """Workers whose last heartbeat still counts, by id."""
+    return [_decode_presence(body) for (body,) in connection.execute(SQL["workers"], (lease,))]

@@ -1,0 +1,260 @@
+"""The SQLite store: every verb, handed to the module that does it."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from mainspring.engines.sqlite import (
+    check,
+    claim,
+    clock,
+    health,
+    leases,
+    operate,
+    queues,
+    read,
+    replay,
+    settle,
+    statistics,
+    upkeep,
+)
+from mainspring.engines.sqlite import migrate as schema
+from mainspring.engines.sqlite.address import address
+from mainspring.engines.sqlite.codes import SLICE
+from mainspring.engines.sqlite.insert import insert
+from mainspring.engines.sqlite.parts import Parts
+from mainspring.engines.sqlite.selection import matching
+from mainspring.engines.sqlite.step import Step
+from mainspring.errors import StoreUnavailable
+from mainspring.job import (
+    Changed,
+    Claimed,
+    Inserted,
+    JobError,
+    NewJob,
+    Now,
+    Record,
+    Select,
+    Transition,
+)
+from mainspring.store import (
+    Claim,
+    Counts,
+    Exchanged,
+    Grant,
+    Health,
+    Line,
+    Minute,
+    Note,
+    Presence,
+    Pulse,
+    QueueInfo,
+    Settings,
+    Signal,
+)
+
+T = TypeVar("T")
+
+_stores: weakref.WeakSet["SqliteStore"] = weakref.WeakSet()
+
+
+class SqliteStore:
+    """A store in one SQLite file. See `mainspring.store.Store` for what each verb promises."""
+
+    def __init__(self, url: str) -> None:
+        self._address = address(url)
+        self._opening = threading.Lock()
+        self._open: Parts | None = None
+        _stores.add(self)
+
+    # --- life -------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        with self._opening:
+            if self._open is None:
+                self._open = Parts(self._address, create=True)
+
+    def close(self) -> None:
+        with self._opening:
+            parts, self._open = self._open, None
+        if parts is not None:
+            parts.close()
+
+    def migrate(self) -> int:
+        if self._address.path is None:
+            self.open()
+            return schema.VERSION
+        return schema.migrate_file(self._address)
+
+    def check(self) -> list[str]:
+        return self._read(check.check)
+
+    def health(self) -> Health:
+        return self._read(lambda connection: health.health(connection, self._address))
+
+    @property
+    def _parts(self) -> Parts:
+        if self._open is None:
+            raise StoreUnavailable(f"{self._address.place}: the store is not open")
+        return self._open
+
+    def _after_fork(self) -> None:
+        self._opening = threading.Lock()
+        if self._open is not None:
+            self._open = self._open.after_fork()
+
+    def _read(self, look: Callable[[Connection], T]) -> T:
+        with self._parts.reading() as connection:
+            return look(connection)
+
+    # --- produce ----------------------------------------------------------------------------
+
+    def insert(
+        self, jobs: Sequence[NewJob[Any]], *, connection: Any = None, now: Now | None = None
+    ) -> list[Inserted]:
+        if connection is None:
+            return self._parts.write(lambda step: insert(step, jobs), now)
+        return self._parts.callers.run(connection, lambda step: insert(step, jobs), now)
+
+    # --- work -------------------------------------------------------------------------------
+
+    def exchange(
+        self,
+        transitions: Sequence[Transition],
+        claim: Claim | None = None,
+        *,
+        now: Now | None = None,
+    ) -> Exchanged:
+        return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
+
+    def heartbeat(
+        self,
+        presence: Presence,
+        tokens: Sequence[int],
+        lease: int,
+        notes: Sequence[Note] = (),
+        *,
+        now: Now | None = None,
+    ) -> Pulse:
+        return self._parts.write(
+            lambda step: leases.heartbeat(step, presence, tokens, lease, notes), now, first=True
+        )
+
+    def reclaim(self, grant: Grant, limit: int, *, now: Now | None = None) -> list[Claimed]:
+        now = now or clock.now()
+        with self._parts.reading() as connection:
+            if not leases.anything_to_reclaim(connection, grant, now):
+                return []
+        return self._parts.write(lambda step: leases.reclaim(step, grant, limit), now)
+
+    def held(self, tokens: Sequence[int]) -> list[Claimed]:
+        return self._read(lambda connection: claim.held(connection, tokens))
+
+    def transaction(
+        self, job: Claimed, transition: Transition, *, lease: int
+    ) -> AbstractContextManager[Any]:
+        return self._parts.callers.lend(job, transition, lease)
+
+    def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
+        now = now or clock.now()
+        parts = self._parts
+        with parts.reading() as connection:
+            chores = upkeep.look(connection, now, parts.walk, limit)
+        touched = parts.write(lambda step: upkeep.do(step, chores, limit), now) if chores else 0
+        parts.writer.tend()
+        return touched
+
+    # --- operate ----------------------------------------------------------------------------
+
+    def cancel(self, select: Select, reason: str = "", *, now: Now | None = None) -> Changed:
+        return self._by_slices(select, lambda step, found: operate.cancel(step, found, reason), now)
+
+    def replay(self, select: Select, *, now: Now | None = None) -> Changed:
+        return self._by_slices(select, replay.replay, now)
+
+    def delete(self, select: Select, *, now: Now | None = None) -> Changed:
+        return self._by_slices(select, operate.delete, now)
+
+    def configure(self, queue: str, settings: Settings) -> QueueInfo:
+        queues.validate(settings)
+        info = self._parts.write(lambda step: queues.configure(step, queue, settings))
+        after: int | None = 0 if settings.aging is not None else None
+        while after is not None:
+            after = self._parts.write(partial(queues.rescore, name=queue, after=after))
+        return info
+
+    def _by_slices(self, select: Select, operation: operate.Operation, now: Now | None) -> Changed:
+        """Do this to all that match, so many at a time, each slice a transaction."""
+        ids: list[bytes] = []
+        refused: dict[bytes, str] = {}
+        below: int | None = None
+        while True:
+
+            def verb(step: Step, below: int | None = below) -> tuple[list[int], operate.Slice]:
+                numbers = matching(step.connection, select, SLICE, below)
+                return numbers, operation(step, numbers)
+
+            numbers, done = self._parts.write(verb, now)
+            ids += done.ids
+            refused |= done.refused
+            if len(numbers) < SLICE:
+                return Changed(tuple(ids), refused)
+            below = numbers[-1]
+
+    # --- read -------------------------------------------------------------------------------
+
+    def get(self, ids: Sequence[bytes]) -> list[Record | None]:
+        return self._read(lambda connection: read.get(connection, ids))
+
+    def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
+        with self._parts.reading() as connection:
+            return read.records(connection, matching(connection, select, limit, after))
+
+    def counts(self) -> Counts:
+        return self._read(read.counts)
+
+    def queues(self) -> list[QueueInfo]:
+        return self._read(queues.queues)
+
+    def position(self, id: bytes) -> int | None:
+        return self._read(lambda connection: read.position(connection, id))
+
+    def history(self, id: bytes) -> list[JobError]:
+        return self._read(lambda connection: read.history(connection, id))
+
+    def logs(self, id: bytes, *, limit: int = 1000) -> list[Line]:
+        return self._read(lambda connection: read.logs(connection, id, limit))
+
+    def workers(self, *, now: Now | None = None) -> list[Presence]:
+        lease = (now or clock.now()).lease
+        return self._read(lambda connection: read.workers(connection, lease))
+
+    def statistics(self, since: int) -> list[Minute]:
+        self._parts.writer.tend()
+        return self._read(lambda connection: statistics.read(connection, since))
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def listen(self) -> Signal:
+        return self._parts.bell.listen()
+
+
+def _exchange(step: Step, transitions: Sequence[Transition], wish: Claim | None) -> Exchanged:
+    settled = settle.settle(step, transitions)
+    got = Exchanged() if wish is None else claim.claim(step, wish)
+    return Exchanged(
+        got.jobs, tuple(settled.lost), tuple(settled.cancelled), got.next_due, got.more
+    )
+
+
+def _after_fork_in_child() -> None:
+    for store in _stores:
+        store._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

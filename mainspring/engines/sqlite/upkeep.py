@@ -1,0 +1,70 @@
+"""Upkeep: one slice of every chore. What is to be done is found by reading; only then is written.
+
+There is no leader: every process does the rounds, and each chore may be done twice.
+"""
+
+from sqlite3 import Connection
+from typing import NamedTuple
+
+from mainspring.durations import DAY, MINUTE
+from mainspring.engines.sqlite import ending
+from mainspring.engines.sqlite.claim import expire, promote
+from mainspring.engines.sqlite.prune import Walk, prune
+from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.sqlite.step import Step, as_json
+from mainspring.job import Now
+
+SQL = sections(__file__)
+
+GRANTS_KEPT = 2 * MINUTE
+"""Settled grants are known for so long after they would have expired, so that a worker that
+repeats itself is not told that it lost them."""
+WORKERS_KEPT = 10 * MINUTE
+STATISTICS_KEPT = 14 * DAY
+
+
+class Chores(NamedTuple):
+    """What there is to do."""
+
+    queues: list[int]
+    releases: bool
+    prunable: list[int]
+    old: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.queues or self.releases or self.prunable or self.old)
+
+
+def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
+    """Find out, without writing."""
+    queues = [n for (n,) in connection.execute(SQL["queues"], {"wall": now.wall}).fetchall()]
+    ((releases,),) = connection.execute(SQL["releases"]).fetchall()
+    ((old,),) = connection.execute(SQL["old"], _limits(now.wall, now.lease)).fetchall()
+    prunable = walk.candidates(connection, now.wall, limit)
+    return Chores(queues, bool(releases), prunable, bool(old))
+
+
+def do(step: Step, chores: Chores, limit: int) -> int:
+    """One slice of each; how many jobs were touched."""
+    touched = ending.work_off(step, limit)
+    for queue in chores.queues:
+        touched += promote(step, queue, limit) + expire(step, queue, limit)
+    if chores.queues:
+        step.matters = True
+    if chores.prunable:
+        touched += prune(step, chores.prunable)
+    if chores.old:
+        limits = _limits(step.wall, step.lease)
+        tokens = as_json([token for (token,) in step.rows(SQL["old_grants"], limits)])
+        step.run(SQL["drop_grants"], (tokens,))
+        for name in ("drop_workers", "drop_stats", "drop_histograms"):
+            step.run(SQL[name], limits)
+    return touched
+
+
+def _limits(wall: int, lease: int) -> dict[str, int]:
+    return {
+        "grants": lease - GRANTS_KEPT,
+        "workers": lease - WORKERS_KEPT,
+        "minutes": (wall - STATISTICS_KEPT) // MINUTE,
+    }

@@ -1,0 +1,176 @@
+"""Signals: a waiter learns of a commit by whichever process, without asking again and again.
+
+The writer touches a wake file after each commit that matters; waiters watch that file, and the
+log, into which other programs' commits go too. Where the system cannot watch files, a waiter asks
+SQLite whether the data changed, less often the longer nothing does.
+"""
+
+import ctypes
+import os
+import select
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from mainspring.store import Signal
+
+_NONBLOCK, _CLOEXEC, _MODIFY = 0o4000, 0o2000000, 2
+_FOREIGN_SECONDS = 0.02
+"""A change of the log is seen before the commit that it is part of has ended."""
+
+
+class Bell:
+    """Rings after a commit; makes the signals that hear it."""
+
+    def __init__(self, path: str | None, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
+        self._connect = connect
+        self._file: int | None = None
+        self._listeners: set[_Here] = set()
+
+    def ring(self) -> None:
+        """Tell everybody who waits. Never fails: a signal is a hint."""
+        if self._path is None:
+            for listener in tuple(self._listeners):
+                listener.ring()
+            return
+        with suppress(OSError):
+            if self._file is None:
+                self._file = os.open(
+                    f"{self._path}-wake", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+                )
+            os.pwrite(self._file, b"!", 0)
+
+    def listen(self) -> Signal:
+        """A signal for every commit from now on."""
+        if self._path is None:
+            here = _Here(self._listeners.discard)
+            self._listeners.add(here)
+            return here
+        self.ring()  # so that there is a file to watch
+        try:
+            return _Watch(f"{self._path}-wake", f"{self._path}-wal")
+        except (OSError, AttributeError):
+            return _Poll(self._connect())
+
+    def close(self) -> None:
+        """Ring no more."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class _Here:
+    """A signal within the process, for a store in memory."""
+
+    def __init__(self, leave: Callable[["_Here"], None]) -> None:
+        self._event = threading.Event()
+        self._leave = leave
+        self._rung = False
+
+    def ring(self) -> None:
+        self._rung = True
+        self._event.set()
+
+    def wait(self, timeout: float) -> bool:
+        self._event.wait(timeout)
+        self._event.clear()
+        rung, self._rung = self._rung, False
+        return rung
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def close(self) -> None:
+        self._leave(self)
+
+
+class _Watch:
+    """A signal by the kernel's word that a file was written (inotify)."""
+
+    def __init__(self, wake: str, log: str) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._inotify = libc.inotify_init1(_NONBLOCK | _CLOEXEC)
+        if self._inotify < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+        self._bell: int = libc.inotify_add_watch(self._inotify, os.fsencode(wake), _MODIFY)
+        if self._bell < 0:
+            os.close(self._inotify)
+            raise OSError(ctypes.get_errno(), "inotify")
+        libc.inotify_add_watch(self._inotify, os.fsencode(log), _MODIFY)
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._inotify, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
+
+    def wait(self, timeout: float) -> bool:
+        if not self._ready(timeout):
+            return False
+        changed, committed = self._changes()
+        if changed and not committed:
+            # Only the log: soon either our bell follows, or it was another program's commit.
+            self._ready(_FOREIGN_SECONDS)
+            self._changes()
+        return changed
+
+    def _ready(self, timeout: float) -> bool:
+        ready = self._poll.poll(max(0.0, timeout) * 1000)
+        if any(file == self._woken for file, _ in ready):
+            with suppress(BlockingIOError):
+                os.read(self._woken, 4096)
+        return bool(ready)
+
+    def _changes(self) -> tuple[bool, bool]:
+        """Whether anything changed, and whether the bell was among it."""
+        try:
+            events = os.read(self._inotify, 65536)
+        except BlockingIOError:
+            return False, False
+        watches = set()
+        while events:
+            watches.add(int.from_bytes(events[:4], sys.byteorder, signed=True))
+            events = events[16 + int.from_bytes(events[12:16], sys.byteorder) :]
+        return True, self._bell in watches
+
+    def wake(self) -> None:
+        with suppress(OSError):
+            os.write(self._waker, b"!")
+
+    def close(self) -> None:
+        for file in (self._inotify, self._woken, self._waker):
+            with suppress(OSError):
+                os.close(file)
+
+
+class _Poll:
+    """A signal by asking SQLite, where there is no inotify."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._event = threading.Event()
+        self._seen = self._version()
+
+    def wait(self, timeout: float) -> bool:
+        end, pause = time.monotonic() + timeout, 0.001
+        while (version := self._version()) == self._seen:
+            left = end - time.monotonic()
+            if left <= 0 or self._event.wait(min(pause, left)):
+                self._event.clear()
+                return False
+            pause = min(pause * 1.5, 0.05)
+        self._seen = version
+        return True
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").fetchall()[0][0]
+        return version
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def close(self) -> None:
+        self._event.set()
+        self._connection.close()

@@ -1,0 +1,131 @@
+"""Intake: one thread that turns concurrent async enqueues into one insert (a group commit)."""
+
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from mainspring.errors import MainspringError, StoreUnavailable
+from mainspring.job import Inserted, NewJob
+from mainspring.store import Store
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+Jobs = Sequence[NewJob[Any]]
+
+LARGEST_BATCH = 1000
+"""Jobs in one transaction, unless one caller alone brings more."""
+
+
+class Intake:
+    """Stores what coroutines bring. Its thread starts with the first of them."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._lock = threading.Lock()
+        self._wishes: SimpleQueue[_Wish | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def insert(self, jobs: Jobs) -> list[Inserted]:
+        """As the store's `insert`. Cancelled, it may still happen; repeating it is safe."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        answer: Future[list[Inserted]] = loop.create_future()
+        with self._lock:  # so that nothing is put behind the mark that ends the thread
+            self._start()
+            self._wishes.put(_Wish(jobs, loop, answer))
+        return await answer
+
+    def close(self) -> None:
+        """Store what was accepted, then end the thread."""
+        with self._lock:
+            self._closed = True
+            self._wishes.put(None)
+        if self._thread:
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the app was closed")
+        if self._thread is None:
+            name = f"{self._name} intake"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while wishes := self._next():
+            self._carry_out(wishes)
+            _answer(wishes)
+
+    def _next(self) -> "list[_Wish]":
+        """All that wait, up to a batch; nothing when the app is closed."""
+        wish = self._wishes.get()
+        wishes: list[_Wish] = []
+        count = 0
+        while wish is not None:
+            wishes.append(wish)
+            count += len(wish.jobs)
+            if count >= LARGEST_BATCH:
+                return wishes
+            try:
+                wish = self._wishes.get_nowait()
+            except Empty:
+                return wishes
+        if wishes:
+            self._wishes.put(None)
+        return wishes
+
+    def _carry_out(self, wishes: "list[_Wish]") -> None:
+        try:
+            inserted = self._store.insert([job for wish in wishes for job in wish.jobs])
+        except Exception as error:
+            if len(wishes) == 1 or isinstance(error, StoreUnavailable):
+                for wish in wishes:
+                    wish.outcome = error
+                return
+            # One wish spoils the whole transaction: each gets its own, and its own answer.
+            for wish in wishes:
+                self._carry_out([wish])
+            return
+        at = 0
+        for wish in wishes:
+            wish.outcome = inserted[at : at + len(wish.jobs)]
+            at += len(wish.jobs)
+
+
+class _Wish:
+    __slots__ = ("answer", "jobs", "loop", "outcome")
+
+    def __init__(
+        self, jobs: Jobs, loop: "AbstractEventLoop", answer: "Future[list[Inserted]]"
+    ) -> None:
+        self.jobs = jobs
+        self.loop = loop
+        self.answer = answer
+        self.outcome: list[Inserted] | Exception = MainspringError("not carried out")
+
+
+def _answer(wishes: list[_Wish]) -> None:
+    """Wake every event loop once, however many wait on it."""
+    by_loop: dict[AbstractEventLoop, list[_Wish]] = {}
+    for wish in wishes:
+        by_loop.setdefault(wish.loop, []).append(wish)
+    for loop, answered in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, answered)
+        except RuntimeError:
+            continue  # the loop was closed: nobody waits on it any more
+
+
+def _resolve(wishes: list[_Wish]) -> None:
+    for wish in wishes:
+        if wish.answer.done():
+            continue
+        if isinstance(wish.outcome, Exception):
+            wish.answer.set_exception(wish.outcome)
+        else:
+            wish.answer.set_result(wish.outcome)

@@ -1,0 +1,230 @@
+"""Results: one thread that listens to the store on behalf of all who wait for a job's end.
+
+However many wait, the store sees one listener, and one `get` per hint.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mainspring.errors import StoreUnavailable
+from mainspring.job import Record
+from mainspring.store import Signal, Store
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+POLL = 1.0
+"""Seconds after which the store is asked even without a hint."""
+
+LONGEST_PAUSE = 0.05
+"""After a look the thread rests for as long as the look took, at most so many seconds."""
+
+
+class Waiter:
+    """Waits for ends of jobs, and for hints. Its thread starts with the first who waits."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._lock = threading.Lock()
+        self._waits: dict[bytes, list[_Wait]] = {}
+        self._new: list[bytes] = []
+        self._bells: set[Bell] = set()
+        self._needed = threading.Event()
+        self._signal: Signal | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def wait(self, id: bytes, timeout: float | None) -> Record | None:
+        """The record of the job once it has ended, None if there is no such job.
+
+        `TimeoutError` after `timeout` seconds, `StoreUnavailable` if the app is closed meanwhile.
+        """
+        done = threading.Event()
+        wait = _Wait(None, done.set)
+        self._add(id, wait)
+        try:
+            if not done.wait(timeout):
+                raise TimeoutError
+        finally:
+            self._remove(id, wait)
+        return wait.answered()
+
+    async def await_(self, id: bytes, timeout: float | None) -> Record | None:
+        """The same on an event loop."""
+        import asyncio
+
+        done = asyncio.Event()
+        wait = _Wait(asyncio.get_running_loop(), done.set)
+        self._add(id, wait)
+        try:
+            async with asyncio.timeout(timeout):
+                await done.wait()
+        finally:
+            self._remove(id, wait)
+        return wait.answered()
+
+    def bell(self) -> "Bell":
+        """A signal for the running event loop."""
+        bell = Bell(self._forget)
+        with self._lock:
+            self._start()
+            self._bells.add(bell)
+        self._needed.set()
+        return bell
+
+    def close(self) -> None:
+        """End the thread. Who still waits is told that the store is gone."""
+        with self._lock:
+            self._closed = True
+            thread, signal = self._thread, self._signal
+        self._needed.set()
+        if signal and thread:
+            signal.wake()
+            thread.join()
+            signal.close()
+        self._answer(dict.fromkeys(self._waits, StoreUnavailable("the app was closed")))
+
+    def _add(self, id: bytes, wait: "_Wait") -> None:
+        with self._lock:
+            signal = self._start()
+            self._waits.setdefault(id, []).append(wait)
+            self._new.append(id)
+        self._needed.set()
+        signal.wake()
+
+    def _remove(self, id: bytes, wait: "_Wait") -> None:
+        with self._lock:
+            waits = self._waits.get(id, [])
+            if wait in waits:
+                waits.remove(wait)
+            if not waits:
+                self._waits.pop(id, None)
+
+    def _forget(self, bell: "Bell") -> None:
+        with self._lock:
+            self._bells.discard(bell)
+
+    def _start(self) -> Signal:
+        if self._closed:
+            raise StoreUnavailable("the app was closed")
+        if self._signal is None:
+            self._signal = self._store.listen()
+        if self._thread is None:
+            name = f"{self._name} results"
+            self._thread = threading.Thread(
+                target=self._listen, args=(self._signal,), name=name, daemon=True
+            )
+            self._thread.start()
+        return self._signal
+
+    def _listen(self, signal: Signal) -> None:
+        hinted, polled = True, 0.0
+        while not self._closed:
+            if not self._waits and not self._bells:
+                self._needed.wait()
+                self._needed.clear()
+                hinted = True
+            began = time.monotonic()
+            whole = hinted or began - polled >= POLL
+            with self._lock:
+                ids, self._new = list(self._waits) if whole else self._new, []
+                bells = list(self._bells) if whole else []
+            self._look(ids)
+            _tell((bell.loop, bell.ring) for bell in bells)
+            if whole:
+                polled = time.monotonic()
+                # Under load there is a hint every millisecond: half of one core is enough for us.
+                time.sleep(min(LONGEST_PAUSE, polled - began))
+            hinted = signal.wait(POLL)
+
+    def _look(self, ids: list[bytes]) -> None:
+        if not ids:
+            return
+        try:
+            records = self._store.get(ids)
+        except StoreUnavailable:
+            return
+        except Exception as error:
+            self._answer(dict.fromkeys(ids, error))
+            return
+        found = zip(ids, records, strict=True)
+        self._answer({id: each for id, each in found if each is None or each.state.final})
+
+    def _answer(self, answers: "dict[bytes, Record | Exception | None]") -> None:
+        with self._lock:
+            waits = [(wait, answers[id]) for id in answers for wait in self._waits.pop(id, ())]
+        for wait, answer in waits:
+            wait.answer = answer
+        _tell((wait.loop, wait.wake) for wait, _ in waits)
+
+
+class Bell:
+    """A hint for coroutines that something may have changed: look, then wait for it to ring."""
+
+    def __init__(self, forget: "Callable[[Bell], None]") -> None:
+        import asyncio
+
+        self.loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._forget = forget
+        self.ring = self._event.set
+
+    async def rung(self, timeout: float) -> None:
+        """Wait for the next ring, at most `timeout` seconds."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            return
+        self._event.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._forget(self)
+
+
+class _Wait:
+    __slots__ = ("answer", "loop", "wake")
+
+    def __init__(self, loop: "AbstractEventLoop | None", wake: Callable[[], None]) -> None:
+        self.loop = loop
+        self.wake = wake
+        self.answer: Record | Exception | None = None
+
+    def answered(self) -> Record | None:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _tell(calls: "Iterable[tuple[AbstractEventLoop | None, Callable[[], None]]]") -> None:
+    """Make the calls, each on its own event loop; every loop is woken once."""
+    by_loop: dict[Any, list[Callable[[], None]]] = {}
+    for loop, call in calls:
+        by_loop.setdefault(loop, []).append(call)
+    for loop, todo in by_loop.items():
+        if loop is None:
+            _all(todo)
+            continue
+        try:
+            loop.call_soon_threadsafe(_all, todo)
+        except RuntimeError:
+            continue  # the loop was closed: nobody waits on it any more
+
+
+def _all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

@@ -1,0 +1,163 @@
+"""Settings as they were given: arguments, then MAINSPRING_* variables, then a TOML file.
+
+The same word everywhere: `--lease`, `MAINSPRING_LEASE`, `lease`. The file is `mainspring.toml`, or
+`[tool.mainspring]` in `pyproject.toml`, in the current directory. Knows no store and no app.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mainspring.durations import Duration, microseconds
+from mainspring.errors import ConfigError, InvalidArguments
+
+PREFIX = "MAINSPRING_"
+FILE, TABLE_FILE = "mainspring.toml", "pyproject.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Every setting, checked. None means: as the worker or the app has it.
+
+    `queues` empty means all; `concurrency` is how many threads and how many coroutines a process
+    runs at once, `threads` and `tasks` say each apart. `origins` tells where a value came from:
+    "--url", "MAINSPRING_URL" or "url in mainspring.toml".
+    """
+
+    url: str | None = None
+    app: str | None = None
+    queues: tuple[str, ...] = ()
+    processes: int | None = None
+    concurrency: int | None = None
+    threads: int | None = None
+    tasks: int | None = None
+    lease: Duration | None = None
+    grace: Duration | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str] = os.environ,
+    directory: Path | None = None,
+) -> Configuration:
+    """The settings, the strongest source first.
+
+    An argument of None was not given. `InvalidArguments` for an argument that does not fit,
+    `ConfigError` for a variable or a file.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value, origin in _given(arguments, environment, directory or Path.cwd()):
+        if name in values:
+            continue
+        try:
+            values[name] = _READERS[name](value, environment)
+        except InvalidArguments as error:
+            mistake = InvalidArguments if origin.startswith("--") else ConfigError
+            raise mistake(f"{origin}: {error}") from None
+        origins[name] = origin
+    return Configuration(**values, origins=origins)
+
+
+def _given(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], directory: Path
+) -> Iterator[tuple[str, Any, str]]:
+    for name, value in arguments.items():
+        if value is not None:
+            yield name, value, f"--{name}"
+    for name in _READERS:
+        variable = PREFIX + name.upper()
+        if environment.get(variable):
+            yield name, environment[variable], variable
+    file, table = _file(directory)
+    for name, value in table.items():
+        if name not in _READERS:
+            raise ConfigError(f"{file}: expected one of {', '.join(_READERS)}, got {name!r}")
+        yield name, value, f"{name} in {file}"
+
+
+def _file(directory: Path) -> tuple[str, Mapping[str, Any]]:
+    if table := _toml(directory / FILE):
+        return FILE, table
+    tool = _toml(directory / TABLE_FILE).get("tool")
+    table = tool.get("mainspring", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{TABLE_FILE}: expected a table [tool.mainspring], got {table!r}")
+    return f"{TABLE_FILE} [tool.mainspring]", table
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path.name}: expected a readable TOML file: {error}") from None
+
+
+def _text(value: object, _: Mapping[str, str]) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArguments(f"expected text, got {value!r}")
+    return value
+
+
+def _url(value: object, environment: Mapping[str, str]) -> str:
+    url = _text(value, environment)
+    if not url.startswith("env:"):
+        return url
+    variable = url.removeprefix("env:")
+    if not environment.get(variable):
+        raise InvalidArguments(f"expected a URL in the variable {variable!r}, which is not set")
+    return environment[variable]
+
+
+def _app(value: object, environment: Mapping[str, str]) -> str:
+    text = _text(value, environment)
+    if not re.fullmatch(r"[^:]+:[\w.]+", text):
+        raise InvalidArguments(f'expected "module:object", such as "shop.jobs:app", got {text!r}')
+    return text
+
+
+def _queues(value: object, _: Mapping[str, str]) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InvalidArguments(f'expected names of queues, such as "mail,images", got {value!r}')
+    queues = tuple(dict.fromkeys(name.strip() for name in names))
+    if not all(queues):
+        raise InvalidArguments(f"expected names of queues, got an empty one in {value!r}")
+    return queues
+
+
+def _whole(most: int) -> Callable[[object, Mapping[str, str]], int]:
+    def read(value: object, _: Mapping[str, str]) -> int:
+        number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+            raise InvalidArguments(f"expected a whole number from 1 to {most:,}, got {value!r}")
+        return number
+
+    return read
+
+
+def _duration(value: Any, _: Mapping[str, str]) -> Duration:
+    microseconds(value)
+    checked: Duration = value
+    return checked
+
+
+_READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
+    "url": _url,
+    "app": _app,
+    "queues": _queues,
+    "processes": _whole(256),
+    "concurrency": _whole(100_000),
+    "threads": _whole(10_000),
+    "tasks": _whole(100_000),
+    "lease": _duration,
+    "grace": _duration,
+}

@@ -1,0 +1,1 @@
+"""The worker: a parent that does the queue's I/O, and places where jobs run."""

@@ -1,0 +1,119 @@
+"""Appetite: how many jobs to ask for. Free places, plus as much read-ahead as pays.
+
+Pure figures; knows no store, no clock and no process.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mainspring.job import Claimed
+from mainspring.worker.station import Station
+
+AHEAD = 35_000
+"""Microseconds of work to have read ahead; what takes longer than that is not read ahead."""
+
+EARLY, LATE = 20_000, 50_000
+"""Microseconds a job may wait here: below the first the window grows, beyond the second it
+shrinks."""
+
+FEW = 16
+"""Jobs to read ahead to begin with."""
+
+RARE = 0.02
+"""The share below which a kind does not count when the next jobs are guessed."""
+
+MOST_BYTES = 32 << 20
+"""Payload bytes to ask for at once, going by the average."""
+
+
+@dataclass
+class _Habit:
+    """What is known of one kind of task: `window` is how many jobs a station may hold of it,
+    never below `floor`; `mean` their run time (µs); `share` their part of the jobs that came."""
+
+    floor: int
+    slots: int
+    window: float
+    mean: float | None = None
+    share: float = 0.0
+
+
+class Appetite:
+    """Learns from claims and reports how much each station can take."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._habits: dict[str, _Habit] = {}
+        self._tasted = False
+        self._size = 0.0
+
+    def meet(self, slots: Mapping[str, int]) -> None:
+        """A station can run these kinds, so many at once."""
+        for kind, count in slots.items():
+            # A thread is there to be used; a loop's places are only room, if its jobs compute.
+            floor = 1 if kind == "async" else count
+            self._habits.setdefault(kind, _Habit(floor, count, count + FEW))
+
+    def taste(self, jobs: Sequence[Claimed], kinds: Counter[str]) -> None:
+        """These jobs came, so many of each kind."""
+        weight = _weight(len(jobs))
+        for kind, habit in self._habits.items():
+            habit.share += weight * (kinds[kind] / len(jobs) - habit.share)
+        self._size += weight * (sum(len(job.payload) for job in jobs) / len(jobs) - self._size)
+        self._tasted = True
+
+    def learn(self, ran: Mapping[str, Sequence[int]], waited: Mapping[str, int]) -> None:
+        """So many jobs of a kind ran, for so long together; they waited at most so long."""
+        for kind, (count, took) in ran.items():
+            if count:
+                habit = self._habits[kind]
+                mean = took / count
+                old = mean if habit.mean is None else habit.mean
+                habit.mean = old + _weight(count) * (mean - old)
+        for kind, wait in waited.items():
+            habit = self._habits[kind]
+            if wait > LATE:
+                habit.window = max(habit.floor, habit.window * max(0.5, AHEAD / wait))
+            elif wait < EARLY:
+                habit.window = min(habit.slots + self._most, habit.window * 2)
+
+    def overfed(self, kinds: Iterable[str]) -> None:
+        """Jobs of these kinds had to be given back, because they waited too long."""
+        for kind in set(kinds):
+            habit = self._habits[kind]
+            habit.window = max(habit.floor, habit.window / 2)
+
+    def wish(self, stations: Sequence[Station]) -> int:
+        """How many jobs to ask for now."""
+        wish = min((self._room(habit, kind, stations) for kind, habit in self._usual()), default=0)
+        return min(wish, int(MOST_BYTES / self._size) + 1) if self._size else wish
+
+    def places(self, stations: Sequence[Station]) -> int:
+        """How many jobs of whatever kind could begin at once."""
+        return min((_free(kind, stations) for kind, _ in self._usual()), default=0)
+
+    def _usual(self) -> list[tuple[str, _Habit]]:
+        """The kinds to reckon with."""
+        if not self._tasted:
+            return list(self._habits.items())
+        return [(kind, habit) for kind, habit in self._habits.items() if habit.share > RARE]
+
+    def _room(self, habit: _Habit, kind: str, stations: Sequence[Station]) -> int:
+        window = min(int(habit.window), habit.slots + self._ahead(habit))
+        room = sum(each.room(kind, window) for each in stations)
+        return int(room / habit.share) if self._tasted else room
+
+    def _ahead(self, habit: _Habit) -> int:
+        if habit.mean is None or habit.mean > AHEAD:
+            return 0
+        return min(self._most, int(habit.slots * AHEAD / max(habit.mean, 1)))
+
+
+def _weight(count: int) -> float:
+    """How much so many new observations count against all older ones."""
+    return 1 - 0.9**count
+
+
+def _free(kind: str, stations: Sequence[Station]) -> int:
+    return sum(station.free(kind) for station in stations)

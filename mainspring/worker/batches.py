@@ -1,0 +1,148 @@
+"""Batches: collect the items of a batch task and call it with many of them at once.
+
+Each batch task has a thread of its own: while one batch runs, the next one gathers.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from mainspring.errors import InvalidArguments
+from mainspring.job import Claimed
+from mainspring.worker.backlog import Backlog, Entry
+from mainspring.worker.program import BatchRunnable
+from mainspring.worker.runner import Runner, encoded
+
+_clock = time.monotonic_ns
+
+
+class Batch:
+    """One batch task: gathers up to `size` items, or whatever came within `wait` of the first."""
+
+    def __init__(self, runner: Runner, task: BatchRunnable, worn: Callable[[str], None]) -> None:
+        self.backlog = Backlog()
+        self.wait = task.wait * 1000
+        self.size = task.size
+        self._runner = runner
+        self._task = task
+        self._worn = worn
+        self._running: dict[int, list[Claimed]] = {}
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._start()
+
+    def feed(self, entries: list[Entry]) -> None:
+        """Gather these items."""
+        self.backlog.extend(entries)
+        self._bell.put(True)
+
+    def stop(self, number: int) -> bool:
+        """A batch cannot be stopped for the sake of one item; False if it is not in it."""
+        return any(job.number == number for jobs in list(self._running.values()) for job in jobs)
+
+    def stop_all(self) -> None:
+        """A batch that runs ends by itself."""
+
+    def drop(self, tokens: set[int]) -> None:
+        """Forget the items of these grants; their outcomes will be refused by the store."""
+        self.backlog.drop(tokens)
+
+    def sweep(self) -> None:
+        """Give up a batch beyond its time limit."""
+        limit = self._task.timeout
+        for began in list(self._running):
+            if limit is None or _clock() - began < limit * 1000:
+                continue
+            jobs = self._running.pop(began, None)
+            if jobs is None:
+                continue
+            for job in jobs:
+                self._runner.time_out(job, (_clock() - began) // 1000)
+            self._start()
+            self._worn(f"batch task {self._task.name} outlived its time limit")
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self.backlog or self._running)
+
+    def close(self) -> None:
+        """Let the thread end when it is free."""
+        self._bell.put(False)
+
+    def _start(self) -> None:
+        threading.Thread(target=self._run, name="mainspring-batch", daemon=True).start()
+
+    def _run(self) -> None:
+        with self._runner.program.here():
+            while self._bell.get():
+                while entries := self._gathered():
+                    if not self._run_batch(entries):
+                        return
+
+    def _gathered(self) -> list[Entry]:
+        """The next batch: at most `size` items, waiting for more until the first is `wait` old."""
+        backlog, size = self.backlog, self.size
+        while backlog and len(backlog) < size:
+            try:
+                left = backlog[0][2] + self.wait - _clock()
+                if left <= 0 or not self._bell.get(timeout=left / 1e9):
+                    break
+            except (Empty, IndexError):
+                break  # time is up, or all was recalled from another thread
+        entries: list[Entry] = []
+        while backlog and len(entries) < size:
+            try:
+                entries.append(backlog.popleft())
+            except IndexError:
+                break  # recalled from another thread
+        return entries
+
+    def _run_batch(self, entries: list[Entry]) -> bool:
+        """Run a batch. False: it was given up meanwhile."""
+        began = _clock()
+        for job, spot, _ in entries:
+            self._runner.begin(job, spot)
+        jobs, items = self._decoded([job for job, _, _ in entries])
+        self._running[began] = jobs
+        outcomes = self._outcomes(items) if jobs else ()
+        if self._running.pop(began, None) is None:
+            return False
+        took = (_clock() - began) // 1000
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._finish(job, took, outcome)
+        return True
+
+    def _decoded(self, jobs: list[Claimed]) -> tuple[list[Claimed], list[Any]]:
+        """The jobs whose items can be decoded, and those items; the others fail here."""
+        good: list[Claimed] = []
+        items: list[Any] = []
+        for job in jobs:
+            try:
+                items.append(self._task.decode_item(job.payload))
+                good.append(job)
+            except Exception as error:
+                self._runner.fail(job, 0, error)
+        return good, items
+
+    def _outcomes(self, items: list[Any]) -> Sequence[Any]:
+        """One value or exception for each item."""
+        try:
+            outcomes = self._task.call_many(items)
+        except BaseException as error:
+            return [error] * len(items)
+        if len(outcomes) != len(items):
+            text = f"{self._task.name}: expected {len(items)} outcomes, got {len(outcomes)}"
+            return [InvalidArguments(text)] * len(items)
+        return outcomes
+
+    def _finish(self, job: Claimed, took: int, outcome: Any) -> None:
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            result = None if outcome is None else encoded(self._task, outcome)
+        except BaseException as error:
+            self._runner.fail(job, took, error)
+        else:
+            self._runner.succeed(job, took, result)

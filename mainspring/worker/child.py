@@ -1,0 +1,115 @@
+"""Child: the process in which user code runs. `python -m mainspring.worker.child SOCKET MARKS`.
+
+Imports the app, says hello, and passes the parent's orders to a host. It dies with its parent,
+and it leaves signals to it: a terminal's Ctrl-C reaches both.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import mmap
+import os
+import signal
+import socket
+import sys
+import traceback
+from functools import reduce
+from types import FrameType, ModuleType
+from typing import Any
+
+from mainspring.errors import ConfigError
+from mainspring.worker.host import Host
+from mainspring.worker.program import Program
+from mainspring.worker.wire import ChildWire, Quit, Setup, Unable
+
+SCRIPT = "__mp_main__"
+"""What a script is called here, so that what it guards by `__name__ == "__main__"` stays out."""
+
+SWITCH = 0.0005
+"""Seconds between two threads: functions that compute must not delay the jobs beside them."""
+
+
+def main() -> None:
+    """Serve the parent at the other end of the socket until it says quit, or is gone."""
+    connection, marks = (int(text) for text in sys.argv[1:3])
+    os.set_inheritable(connection, False)
+    os.set_inheritable(marks, False)
+    wire = ChildWire(socket.socket(fileno=connection))
+    setup = wire.receive()
+    if not isinstance(setup, Setup):
+        return
+    _follow_parent(setup.parent)
+    sys.path[:] = setup.path
+    sys.setswitchinterval(SWITCH)
+    try:
+        program = load(setup.app)
+        host = Host(
+            program,
+            wire.send,
+            mmap.mmap(marks, 0),
+            worker=setup.worker,
+            threads=setup.threads,
+            tasks=setup.tasks,
+            lease=setup.lease,
+        )
+        hello = host.hello()
+    except BaseException as error:
+        told = "".join(traceback.format_exception(error))
+        wire.send(Unable(f"{type(error).__name__}: {error}", told))
+        wire.leave()
+        return
+    wire.send(hello)
+    for order in wire:
+        host.receive(order)
+        if isinstance(order, Quit):
+            wire.leave()
+            return
+    os._exit(0)
+
+
+def load(app: str) -> Program:
+    """The app that "module:attribute" or "path/to/script.py:attribute" names. `ConfigError`."""
+    place, separator, attributes = app.rpartition(":")
+    if not separator:
+        raise ConfigError(f'app: expected "module:attribute" or "script.py:attribute", got {app!r}')
+    module = _script(place) if place.endswith(".py") else importlib.import_module(place)
+    try:
+        found: Any = reduce(getattr, attributes.split("."), module)
+    except AttributeError as error:
+        raise ConfigError(f"app: {app!r} has no {attributes!r}: {error}") from error
+    if not hasattr(found, "tasks") or not hasattr(found, "here"):
+        raise ConfigError(f"app: expected a Mainspring at {app!r}, got {found!r}")
+    program: Program = found
+    return program
+
+
+def _script(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(SCRIPT, path)
+    if spec is None or spec.loader is None or not os.path.isfile(path):
+        raise ConfigError(f"app: expected a Python file, found none at {path!r}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[SCRIPT] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _follow_parent(parent: int) -> None:
+    """Die with the parent, and let it alone answer to signals."""
+    # Handlers that do nothing instead of SIG_IGN: programs started by a task do not inherit them.
+    signal.signal(signal.SIGINT, _leave_to_parent)
+    signal.signal(signal.SIGTERM, _leave_to_parent)
+    if sys.platform == "linux":
+        set_death_signal = 1
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _leave_to_parent(number: int, frame: FrameType | None) -> None:
+    """Nothing: the parent hears of the signal too, and says what to do."""
+
+
+if __name__ == "__main__":
+    main()

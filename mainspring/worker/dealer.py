@@ -1,0 +1,151 @@
+"""Dealer: how many jobs to ask for, and who gets which. Knows no store."""
+
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+from math import ceil
+from typing import Protocol
+
+from mainspring.job import Claimed
+from mainspring.worker.appetite import Appetite
+from mainspring.worker.station import Ended, Station
+from mainspring.worker.wire import Hello, Report
+
+
+class Crew(Protocol):
+    """Where jobs run: child processes, or this one."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether suspects run apart from everything else."""
+        ...
+
+    @property
+    def stations(self) -> list[Station]:
+        """Those that take jobs."""
+        ...
+
+    @property
+    def everyone(self) -> list[Station]:
+        """All that may hold jobs."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many processes there are."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is left."""
+        ...
+
+    @property
+    def isolating(self) -> bool:
+        """Whether a suspect runs."""
+        ...
+
+    def isolated(self) -> Station | None:
+        """A place that holds nothing, for a suspect; None while there is none."""
+        ...
+
+    def tend(self) -> None:
+        """Start who is missing, end who should be gone. To be called again and again."""
+        ...
+
+    def quit(self) -> None:
+        """Let everybody hand back what they have, and go."""
+        ...
+
+    def kill(self) -> None:
+        """End everybody now."""
+        ...
+
+
+class Dealer:
+    """Deals the jobs of claims to the stations of a crew."""
+
+    def __init__(self, crew: Crew, read_ahead: int) -> None:
+        self.kinds: dict[str, str] = {}
+        self.suspects: deque[Claimed] = deque()
+        self._crew = crew
+        self._appetite = Appetite(read_ahead)
+
+    def meet(self, hello: Hello) -> None:
+        """A place is ready: what it can run."""
+        self.kinds = hello.tasks
+        self._appetite.meet(hello.slots)
+
+    def wish(self) -> tuple[int, int, int]:
+        """How many jobs to claim, how many of them may be careful, how many suspects."""
+        stations = self._crew.stations
+        suspicious = bool(self.suspects) or self._crew.isolating
+        if not stations or (suspicious and not self._crew.apart):
+            return 0, 0, 0
+        alone = 0 if suspicious else 1
+        return self._appetite.wish(stations), self._appetite.places(stations), alone
+
+    def deal(self, jobs: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
+        """Give jobs to stations; answers those nobody knows and those nobody can take."""
+        unknown: list[Claimed] = []
+        kinds, sorted_out = self.kinds, dict[str, list[Claimed]]()
+        for job in jobs:
+            kind = kinds.get(job.task)
+            if kind is None:
+                unknown.append(job)
+            elif job.losses and job.alone:
+                self.suspects.append(job)
+            elif kind in sorted_out:
+                sorted_out[kind].append(job)
+            else:
+                sorted_out[kind] = [job]
+        self._appetite.taste(jobs, Counter({k: len(each) for k, each in sorted_out.items()}))
+        left = [self._share_out(each, kind) for kind, each in sorted_out.items()]
+        return unknown, list(chain.from_iterable(left))
+
+    def deal_suspects(self) -> None:
+        """Give the next suspect a place to itself, if there is one."""
+        if self.suspects and (station := self._crew.isolated()):
+            job = self.suspects.popleft()
+            station.feed([job], self.kinds[job.task])
+
+    def take(self, station: Station, report: Report) -> Ended:
+        """Strike off what a report is about, and learn from it."""
+        kinds = [station.held[n].kind for n in report.returned if n in station.held]
+        ended = station.take(report)
+        self._appetite.learn(ended.ran, report.waited)
+        if report.stale:
+            self._appetite.overfed(kinds)
+        return ended
+
+    def withdraw(self, numbers: Collection[int]) -> list[Claimed]:
+        """Take out suspects that still wait for their place."""
+        found = [job for job in self.suspects if job.number in numbers]
+        for job in found:
+            self.suspects.remove(job)
+        return found
+
+    def held(self) -> Iterator[Claimed]:
+        """Everything that is held, from whatever thread."""
+        for station in self._crew.everyone:
+            yield from [each.job for each in list(station.held.values())]
+        yield from list(self.suspects)
+
+    def _share_out(self, jobs: list[Claimed], kind: str) -> list[Claimed]:
+        """Deal jobs of a kind, those that can begin at once first; answers what is left."""
+        stations = [each for each in self._crew.stations if kind in each.slots]
+        # The careful ones are among the first: a free place is what they were claimed for.
+        places = sum(each.free(kind) for each in stations)
+        left = _poured(jobs[:places], kind, stations) if places else []
+        return left + _poured(jobs[places:], kind, stations)
+
+
+def _poured(jobs: list[Claimed], kind: str, stations: Sequence[Station]) -> list[Claimed]:
+    """Feed the emptiest first, until all hold the same; answers what did not fit."""
+    level = ceil((sum(each.load[kind] for each in stations) + len(jobs)) / max(1, len(stations)))
+    for station in sorted(stations, key=lambda each: each.load[kind]):
+        count = min(station.room(kind, level), len(jobs))
+        if count:
+            station.feed(jobs[:count], kind)
+            jobs = jobs[count:]
+    return jobs

@@ -1,0 +1,177 @@
+"""Host: the place where jobs run. Takes orders, deals jobs to the ways of running, reports.
+
+A child process has one; with `in_process=True` the worker's own process has it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import cast
+
+from mainspring.job import Cancelled, Claimed
+from mainspring.worker.aio import Aio
+from mainspring.worker.backlog import Entry, fed
+from mainspring.worker.batches import Batch
+from mainspring.worker.program import BatchRunnable, Marks, Program, Runnable
+from mainspring.worker.reporter import Reporter
+from mainspring.worker.runner import Runner
+from mainspring.worker.threads import Threads
+from mainspring.worker.wire import Drop, Feed, Hello, News, Order, Quit, Recall, Stop, Worn
+
+TICK = 0.05
+"""Seconds between two looks at time limits and at what waits, while there is work."""
+
+STALE = 200_000_000
+"""Nanoseconds a job waits here for a free place before it is given back."""
+
+LAST_WORDS = 1.0
+"""Seconds that cancelled functions have to end when the host quits."""
+
+
+class Host:
+    """Runs jobs of a program on threads, an event loop and in batches."""
+
+    def __init__(
+        self,
+        program: Program,
+        tell: Callable[[News], None],
+        marks: Marks,
+        *,
+        worker: str,
+        threads: int,
+        tasks: int,
+        lease: int,
+    ) -> None:
+        self._program = program
+        self._tell = tell
+        self._sizes = {"thread": threads, "async": tasks}
+        self._reporter = Reporter(tell, self._waited, lambda: program.store, lease)
+        self._runner = Runner(program, self._reporter, marks, worker)
+        self._ways: dict[str, Threads | Aio | Batch] = {}
+        self._way_of: dict[str, Threads | Aio | Batch] = {}
+        self._is_worn = False
+        self._work = threading.Event()
+        self._closed = threading.Event()
+        for name in program.tasks:
+            self._learn(name, program.tasks[name])
+        self._warden = threading.Thread(target=self._watch, name="mainspring-warden", daemon=True)
+        self._warden.start()
+
+    def hello(self) -> Hello:
+        """What can be run here."""
+        kinds = {name: each.task.kind for name, each in self._runner.recipes.items()}
+        batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
+        slots = {**self._sizes, "batch": sum(batches)}
+        return Hello(dict(kinds), {k: slots[k] for k in set(kinds.values())}, self._program.url)
+
+    def receive(self, order: Order) -> None:
+        """Do what the parent says. Called by one thread."""
+        match order:
+            case Feed():
+                self._feed(order)
+            case Recall(numbers=numbers):
+                wanted = None if numbers is None else set(numbers)
+                for way in self._ways.values():
+                    self._give_back(way.backlog.recall(wanted))
+            case Stop(numbers=numbers):
+                for number in numbers:
+                    self._stop(number)
+            case Drop(tokens=tokens):
+                for way in self._ways.values():
+                    way.drop(set(tokens))
+            case Quit():
+                self.quit()
+
+    def quit(self) -> None:
+        """Give back what has not begun, stop what runs, report, and end."""
+        deadline = time.monotonic() + LAST_WORDS
+        for way in self._ways.values():
+            self._give_back(way.backlog.recall(None))
+            way.stop_all()
+        while self._busy and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._closed.set()
+        self._work.set()
+        for way in self._ways.values():
+            way.close()
+        self._reporter.close()
+
+    def _learn(self, name: str, task: Runnable) -> None:
+        task.resolve()
+        self._runner.learn(name, task)
+        way = task.name if task.kind == "batch" else task.kind
+        if way not in self._ways:
+            self._ways[way] = self._way(task)
+        self._way_of[name] = self._ways[way]
+
+    def _way(self, task: Runnable) -> "Threads | Aio | Batch":
+        match task.kind:
+            case "thread":
+                return Threads(self._runner, self._sizes["thread"], self._worn)
+            case "async":
+                return Aio(self._runner, self._sizes["async"], self._worn)
+            case "batch":
+                return Batch(self._runner, cast(BatchRunnable, task), self._worn)
+
+    def _feed(self, feed: Feed) -> None:
+        self._reporter.taken(feed.taken)
+        if not feed.jobs:
+            return
+        self._runner.attend()
+        entries = fed(feed.jobs, feed.spots, time.monotonic_ns())
+        if len(self._ways) == 1:
+            [way] = self._ways.values()
+            way.feed(entries)
+        else:
+            sorted_out: dict[Threads | Aio | Batch, list[Entry]] = {}
+            for entry in entries:
+                sorted_out.setdefault(self._way_of[entry[0].task], []).append(entry)
+            for way, mine in sorted_out.items():
+                way.feed(mine)
+        if not self._work.is_set():
+            self._work.set()
+
+    def _stop(self, number: int) -> None:
+        """Somebody asked to cancel this job: at once if it has not begun."""
+        for way in self._ways.values():
+            for job in way.backlog.recall({number}):
+                self._runner.end(job, 0, Cancelled("cancelled before it began"))
+            if way.stop(number):
+                return
+
+    def _give_back(self, jobs: list[Claimed], *, stale: bool = False) -> None:
+        if jobs:
+            self._reporter.give_back([job.number for job in jobs], stale=stale)
+
+    def _worn(self, reason: str) -> None:
+        if not self._is_worn:
+            self._is_worn = True
+            self._tell(Worn(reason))
+
+    @property
+    def _busy(self) -> bool:
+        return any(way.busy for way in self._ways.values())
+
+    def _watch(self) -> None:
+        """The warden: time limits, and jobs that wait too long, while there is work."""
+        while not self._closed.is_set():
+            self._work.wait()
+            self._work.clear()
+            while self._busy and not self._closed.wait(TICK):
+                for way in self._ways.values():
+                    way.sweep()
+                    self._look_for_stale(way)
+
+    def _waited(self) -> dict[str, int]:
+        """The longest waits for a free place since the last report. A batch waits on purpose."""
+        found = {}
+        for kind, way in self._ways.items():
+            if not isinstance(way, Batch) and way.backlog.waited:
+                found[kind] = way.backlog.waited // 1000
+                way.backlog.waited = 0
+        return found
+
+    def _look_for_stale(self, way: "Threads | Aio | Batch") -> None:
+        patience = STALE + way.wait if isinstance(way, Batch) else STALE
+        before = time.monotonic_ns() - patience
+        self._give_back(way.backlog.stale(before), stale=True)

@@ -1,0 +1,108 @@
+"""Inside: the place where jobs run when it is the worker's own process (`in_process=True`)."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from mainspring.worker.host import Host
+from mainspring.worker.program import Program
+from mainspring.worker.station import Desk, Station
+from mainspring.worker.wire import News, Order, Report, Setup, Worn
+
+log = logging.getLogger("mainspring")
+
+SWITCH = 0.0005
+"""Seconds between two threads while jobs run beside the worker's own threads."""
+
+
+class Inside:
+    """One host in this process. A suspect runs when nothing else does."""
+
+    apart = False
+
+    def __init__(
+        self,
+        setup: Setup,
+        program: Program,
+        spots: int,
+        desk: Desk,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._desk = desk
+        self._post = post
+        self._quitting = self.gone = False
+        self._interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        marks = bytearray(spots)
+        self._host = Host(
+            program,
+            self._tell,
+            marks,
+            worker=setup.worker,
+            threads=setup.threads,
+            tasks=setup.tasks,
+            lease=setup.lease,
+        )
+        self._station = Station(self, marks, spots)
+        self.everyone = [self._station]
+        hello = self._host.hello()
+        self._station.welcome(hello.slots)
+        post(partial(desk.opened, self._station, hello))
+
+    @property
+    def stations(self) -> list[Station]:
+        """The one place, while it takes jobs."""
+        return [] if self._quitting else self.everyone
+
+    @property
+    def count(self) -> int:
+        """How many processes there are beside this one."""
+        return 0
+
+    @property
+    def isolating(self) -> bool:
+        """Whether a suspect runs."""
+        return any(job.alone for job, _, _ in self._station.held.values() if job.losses)
+
+    def isolated(self) -> Station | None:
+        """The one place, when it holds nothing."""
+        return None if self._station.held or self._quitting else self._station
+
+    def send(self, order: Order) -> None:
+        """Pass an order on, without waiting."""
+        self._host.receive(order)
+
+    def tend(self) -> None:
+        """Nothing: threads that are lost were replaced by the host."""
+
+    def quit(self) -> None:
+        """Hand back what there is, and end."""
+        if not self._quitting:
+            self._quitting = True
+            threading.Thread(target=self._quit, name="mainspring-quit", daemon=True).start()
+
+    def kill(self) -> None:
+        """Let go of what still runs; it cannot be ended from outside."""
+        self.quit()
+        self._gone()
+
+    def _quit(self) -> None:
+        self._host.quit()
+        self._post(self._gone)
+
+    def _gone(self) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        sys.setswitchinterval(self._interval)
+        begun, rest = self._station.strike_all()
+        self._desk.ended(0, "", begun, rest, asked=True)
+
+    def _tell(self, news: News) -> None:
+        match news:
+            case Report():
+                self._post(partial(self._desk.reported, self._station, news))
+            case Worn(reason=reason):
+                log.warning("%s; they cannot be ended in_process", reason)

@@ -1,0 +1,129 @@
+"""Keeper: holds the leases of what the worker has claimed, and hears what is asked of it.
+
+Renews from a thread of its own every third of a lease. Whether a lease has ended it knows by its
+own clock, also while the store does not answer.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from mainspring.errors import MainspringError, StoreUnavailable
+from mainspring.store import Note, Presence, Pulse, Store
+
+log = logging.getLogger("mainspring")
+
+BEATS = 3
+"""Heartbeats to a lease."""
+
+MARGIN = 0.05
+"""The part of a lease by which jobs are stopped before it ends."""
+
+
+PATIENCE = 1.0
+"""Seconds to wait for a beat under way when the worker ends."""
+
+
+class Keeper:
+    """The grants that are held and until when, in monotonic seconds. Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: float,
+        presence: Callable[[], Presence],
+        hear: Callable[[Pulse], None],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._presence = presence
+        self._hear = hear
+        self._lock = threading.Lock()
+        self._ends: dict[int, float] = {}
+        self._jobs: Counter[int] = Counter()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="mainspring-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop beating, with one last beat that says so, if the store can be told."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join(PATIENCE)
+        with contextlib.suppress(MainspringError):
+            self.beat()
+
+    def hurry(self) -> None:
+        """Beat now: there is something to tell."""
+        self._wake.set()
+
+    def hold(self, token: int, jobs: int, asked: float) -> None:
+        """So many jobs were claimed under this grant, which was asked for at that moment."""
+        with self._lock:
+            self._ends[token] = asked + self._lease
+            self._jobs[token] += jobs
+
+    def settle(self, tokens: Iterable[int]) -> None:
+        """One job of each of these grants is settled; grants without jobs are forgotten."""
+        with self._lock:
+            for token, count in Counter(tokens).items():
+                if token not in self._ends:
+                    continue
+                self._jobs[token] -= count
+                if self._jobs[token] <= 0:
+                    del self._jobs[token], self._ends[token]
+
+    def forget(self, tokens: Iterable[int]) -> None:
+        """These grants are lost."""
+        with self._lock:
+            for token in tokens:
+                self._ends.pop(token, None)
+                self._jobs.pop(token, None)
+
+    def holds(self, token: int) -> bool:
+        """Whether this grant is ours for certain."""
+        return time.monotonic() < self._ends.get(token, 0)
+
+    def overdue(self) -> list[int]:
+        """Grants that are about to end because they could not be renewed."""
+        if not self._ends:
+            return []
+        soon = time.monotonic() + MARGIN * self._lease
+        with self._lock:
+            return [token for token, end in self._ends.items() if end <= soon]
+
+    def beat(self, notes: Sequence[Note] = ()) -> None:
+        """Tell the store that we live, renew all grants, and pass on what it says.
+
+        `StoreUnavailable` and whatever else the store raises."""
+        with self._lock:
+            tokens = list(self._ends)
+        asked = time.monotonic()
+        presence, lease = self._presence(), int(self._lease * 1_000_000)
+        pulse = self._store.heartbeat(presence, tokens, lease, notes)
+        with self._lock:
+            for token in tokens:
+                if token in self._ends and token not in pulse.lost:
+                    self._ends[token] = asked + self._lease
+        if pulse.lost or pulse.cancel or pulse.paused:
+            self._hear(pulse)
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                self.beat()
+                pause = self._lease / BEATS
+            except Exception as error:
+                # The ledger says so; here it only matters to be back before the leases end.
+                if not isinstance(error, StoreUnavailable):
+                    log.exception("a heartbeat failed; trying again")
+                pause = self._lease / BEATS / 4
+            self._wake.wait(pause)
+            self._wake.clear()

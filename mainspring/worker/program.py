@@ -1,0 +1,87 @@
+"""What the worker needs of a user's app, as protocols: it imports neither the app nor its tasks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol
+
+from mainspring.context import Context
+from mainspring.events import Bus
+from mainspring.retry import Retry
+from mainspring.store import Store
+
+Kind = Literal["thread", "async", "batch"]
+KINDS: tuple[Kind, ...] = ("thread", "async", "batch")
+
+Middleware = Callable[[Context], AbstractContextManager[Any]]
+"""Entered around the call of a function, but not of a batch's."""
+
+
+class Runnable(Protocol):
+    """A declared task at run time. `timeout` in microseconds."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def retry(self) -> Retry: ...
+    @property
+    def timeout(self) -> int | None: ...
+    @property
+    def middlewares(self) -> Sequence[Middleware]: ...
+
+    def resolve(self) -> None:
+        """Look at its annotations now, not at the first job; `TaskError`."""
+        ...
+
+    def call(self, payload: bytes, context: Context, /) -> Any:
+        """Decode the arguments and call the function: a value, or an awaitable of one."""
+        ...
+
+    def encode_result(self, value: Any, /) -> bytes | None:
+        """The value as it is stored."""
+        ...
+
+
+class BatchRunnable(Runnable, Protocol):
+    """A task called with many items at once. `wait` in microseconds."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def wait(self) -> int: ...
+
+    def decode_item(self, payload: bytes, /) -> Any:
+        """The item of one job."""
+        ...
+
+    def call_many(self, items: list[Any], /) -> Sequence[Any]:
+        """One value or exception for each item, in order."""
+        ...
+
+
+class Marks(Protocol):
+    """One byte for each job held, in memory that outlives the process: 1 once it has begun."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Program(Protocol):
+    """The app: what a child imports, or `in_process=True` is given."""
+
+    @property
+    def tasks(self) -> Mapping[str, Runnable]:
+        """The app's tasks by name, aliases included."""
+        ...
+
+    @property
+    def events(self) -> Bus: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def store(self) -> Store: ...
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Within it, tasks enqueue into this app."""
+        ...

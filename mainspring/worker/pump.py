@@ -1,0 +1,416 @@
+"""Pump: the worker's one thread of decisions: when to write, what became of jobs, when to stop.
+
+Everything that happens, reports of jobs, answers of the store, signals, comes in as a call through
+one inbox; nothing here waits for the store or for a child.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from operator import attrgetter
+from queue import Empty, SimpleQueue
+from typing import Literal, NamedTuple
+
+from mainspring.events import (
+    Bus,
+    ChildDied,
+    LeasesLost,
+    Progressed,
+    StoreBack,
+    StoreLost,
+    UnknownTasks,
+    WorkerStarted,
+    WorkerStopped,
+)
+from mainspring.ids import new_token
+from mainspring.job import Cancelled, Claimed, HandedBack, Lost, Outcome, TaskUnknown, Transition
+from mainspring.lifecycle import decide
+from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
+from mainspring.worker.dealer import Crew, Dealer
+from mainspring.worker.ledger import Round
+from mainspring.worker.office import Office
+from mainspring.worker.station import Station
+from mainspring.worker.upkeep import lost
+from mainspring.worker.wire import Drop, Hello, Recall, Report, Stop
+
+LONGEST_TURN = 0.25
+"""Seconds between two looks at the clock when nothing happens."""
+
+NOTES_PAUSE = 0.2
+"""Seconds between two writes of nothing but progress and log lines."""
+
+LAST_WORDS = 1.9
+"""Seconds in which everything must have ended after the worker was told to hand back now."""
+
+Phase = Literal["starting", "running", "stopping", "quitting", "stopped"]
+
+_token = attrgetter("token")
+
+
+class Identity(NamedTuple):
+    """Who the worker is and what it wants. `lease` and `grace` in seconds."""
+
+    name: str
+    host: str
+    pid: int
+    started: int
+    queues: tuple[str, ...] | None
+    lease: float
+    grace: float
+    read_ahead: int
+
+
+class Pump:
+    """Turns until it was told to stop and all is written or handed back.
+
+    `error` is why it ended, if nobody had asked it to.
+    """
+
+    def __init__(
+        self, me: Identity, events: Bus, find_store: Callable[[str], Store], url: str | None
+    ) -> None:
+        self.phase: Phase = "starting"
+        self.error: BaseException | None = None
+        self.handed_back = self.processed = self.failed = 0
+        self._me = me
+        self._events = events
+        self._find_store = find_store
+        self._url = url
+        self._on_open: Callable[[], None] = lambda: None
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._office: Office | None = None
+        self._pending: list[Transition] = []
+        self._notes: list[Note] = []
+        self._notes_at = self._look_at_leases = 0.0
+        self._told_unknown: set[str] = set()
+        self._writing = self._away = self._listening = False
+        self._hungry = True
+        self._due = self._deadline = float("inf")
+
+    def run(self, crew: Crew, on_open: Callable[[], None]) -> None:
+        """Work until stopped; `on_open` is called once the first place takes jobs."""
+        self._crew = crew
+        self._dealer = Dealer(crew, self._me.read_ahead)
+        self._on_open = on_open
+        try:
+            crew.tend()
+            if self._url is not None:
+                self._open_office(self._url)
+            while self.phase != "stopped":
+                self._hear()
+                self._turn()
+        finally:
+            self._end()
+
+    # --- from any thread --------------------------------------------------------------------
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have this done in the pump's thread."""
+        self._inbox.put(call)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Claim no more and finish within the grace time; the second time: hand back now."""
+        self.post(partial(self._stop, self._me.grace if grace is None else grace))
+
+    def written(self, round: Round, answer: Exchanged) -> None:
+        """A round of the ledger is done."""
+        self.post(partial(self._written, round, answer))
+
+    def away(self, error: str) -> None:
+        """The store does not answer."""
+        self.post(partial(self._is_away, error))
+
+    def back(self) -> None:
+        """The store answers again."""
+        self.post(self._is_back)
+
+    def broken(self, error: BaseException) -> None:
+        """The store cannot be worked with."""
+        self.post(partial(self.hopeless, error))
+
+    def asked(self, pulse: Pulse) -> None:
+        """Grants are lost, or jobs are to be cancelled, or queues are paused."""
+        self.post(partial(self._asked, pulse))
+
+    def poked(self) -> None:
+        """There may be work."""
+        self.post(self._poked)
+
+    def presence(self) -> Presence:
+        """What the worker tells of itself."""
+        me, everyone = self._me, self._crew.everyone
+        some = zip(self._dealer.held(), range(5), strict=False)
+        return Presence(
+            id=me.name,
+            host=me.host,
+            pid=me.pid,
+            started=me.started,
+            state="stopping" if self.phase == "quitting" else self.phase,
+            queues=me.queues or (),
+            tasks=tuple(self._dealer.kinds),
+            slots=sum(sum(each.slots.values()) for each in everyone),
+            busy=sum(each.busy for each in everyone),
+            processed=self.processed,
+            failed=self.failed,
+            children=self._crew.count,
+            current=", ".join(f"{job.task} #{job.number}" for job, _ in some),
+        )
+
+    # --- turns ------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        """Do what has come in; wait for something if nothing has."""
+        left = min(self._due, self._deadline) - time.monotonic()
+        try:
+            self._inbox.get(timeout=max(0.0, min(left, LONGEST_TURN)))()
+            while True:
+                self._inbox.get_nowait()()
+        except Empty:
+            pass
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        self._crew.tend()
+        if now >= self._due:
+            self._due, self._hungry = float("inf"), True
+        if self._office is not None:
+            if now >= self._look_at_leases:
+                self._look_at_leases = now + self._me.lease / 100
+                self._lose(self._office.keeper.overdue())
+            self._dealer.deal_suspects()
+            self._submit(self._office, now)
+        if self.phase in ("stopping", "quitting"):
+            self._wind_down(now)
+
+    def _submit(self, office: Office, now: float) -> None:
+        """Write what there is to write and claim what there is room for, one round at a time."""
+        if self._writing:
+            return
+        claim = self._claim()
+        notes_due = self._notes and now >= self._notes_at
+        if not (self._pending or claim or notes_due):
+            return
+        round = Round(self._pending, self._notes, claim, now)
+        self._pending, self._notes = [], []
+        self._notes_at = now + NOTES_PAUSE
+        self._writing = True
+        office.ledger.submit(round)
+
+    def _claim(self) -> Claim | None:
+        # With something to write a look costs next to nothing, hint or no hint.
+        if self.phase != "running" or not (self._hungry or self._pending):
+            return None
+        limit, places, alone = self._dealer.wish()
+        if limit <= 0:
+            return None
+        lease = int(self._me.lease * 1_000_000)
+        grant = Grant(token=new_token(), worker=self._me.name, lease=lease)
+        return Claim(grant=grant, limit=limit, slots=places, alone=alone, queues=self._me.queues)
+
+    # --- the store says ---------------------------------------------------------------------
+
+    def _written(self, round: Round, answer: Exchanged) -> None:
+        self._writing = False
+        keeper = self._required_office().keeper
+        keeper.settle(map(_token, round.transitions))
+        if answer.jobs and round.claim:
+            keeper.hold(round.claim.grant.token, len(answer.jobs), round.asked)
+            self._deal(answer.jobs)
+        for station in self._crew.everyone:
+            station.acknowledge()
+        if answer.lost:
+            self._tell_lost([number for number, _ in answer.lost])
+        if round.claim:
+            self._look_ahead(round.claim, answer)
+
+    def _look_ahead(self, claim: Claim, answer: Exchanged) -> None:
+        """Whether to claim on at once, or when there is a reason to."""
+        # Short of its limit but with more to come: a careful job waits for a place, and the
+        # outcome that frees one brings the next claim along.
+        self._hungry = answer.more and len(answer.jobs) >= claim.limit
+        if not self._hungry and not self._listening:
+            self._listening = True
+            self._required_office().listener.arm()
+        if answer.next_due is not None:
+            self._due = time.monotonic() + max(0.0, answer.next_due / 1_000_000 - time.time())
+
+    def _deal(self, jobs: list[Claimed]) -> None:
+        if self.phase != "running":
+            self._end_all(jobs, HandedBack())
+            return
+        unknown, left = self._dealer.deal(jobs)
+        self._end_all(left, HandedBack())
+        if unknown:
+            self._end_all(unknown, TaskUnknown())
+            new = {job.task for job in unknown} - self._told_unknown
+            if new:
+                self._told_unknown |= new
+                self._events.emit(UnknownTasks(tuple(sorted(new)), self._me.name))
+
+    def _is_away(self, error: str) -> None:
+        self._away = True
+        for station in self._crew.everyone:
+            station.acknowledge()
+        self._events.emit(StoreLost(error, self._me.name))
+
+    def _is_back(self) -> None:
+        self._away = False
+        self._events.emit(StoreBack(self._me.name))
+
+    def _poked(self) -> None:
+        self._hungry, self._listening = True, False
+
+    def _asked(self, pulse: Pulse) -> None:
+        self._lose(pulse.lost)
+        if pulse.cancel:
+            wanted = set(pulse.cancel)
+            self._order(wanted, lambda numbers: Stop(numbers))
+            self._end_all(self._dealer.withdraw(wanted), Cancelled("cancelled before it began"))
+        if pulse.paused:
+            paused = set(pulse.paused)
+            wanted = {job.number for job in self._dealer.held() if job.queue in paused}
+            self._order(wanted, lambda numbers: Recall(numbers))
+            self._end_all(self._dealer.withdraw(wanted), HandedBack())
+
+    def _order(self, wanted: Collection[int], order: Callable[[list[int]], Stop | Recall]) -> None:
+        """Tell each place what is to become of those of these jobs that it holds."""
+        for station in self._crew.everyone:
+            if numbers := [number for number in wanted if number in station.held]:
+                station.place.send(order(numbers))
+
+    def _lose(self, tokens: Collection[int]) -> None:
+        """These grants are somebody else's, or may be before they can be renewed."""
+        if not tokens:
+            return
+        self._required_office().keeper.forget(tokens)
+        gone = {job.number for job in self._dealer.held() if job.token in tokens}
+        for station in self._crew.everyone:
+            station.place.send(Drop(list(tokens)))
+            station.strike(gone)
+        self._dealer.withdraw(gone)
+        self._pending = [each for each in self._pending if each.token not in tokens]
+        self._tell_lost(gone)
+
+    def _tell_lost(self, numbers: Iterable[int]) -> None:
+        self._events.emit(LeasesLost(tuple(sorted(numbers)), self._me.name))
+
+    # --- places say -------------------------------------------------------------------------
+
+    def opened(self, station: Station, hello: Hello) -> None:
+        """A place is ready for jobs."""
+        self._dealer.meet(hello)
+        if self._office is None:
+            self._open_office(hello.url)
+        self._hungry = True
+        if self.phase == "starting":
+            self.phase = "running"
+            self._events.emit(WorkerStarted(self._me.name))
+            self._required_office().keeper.hurry()
+            self._on_open()
+
+    def reported(self, station: Station, report: Report) -> None:
+        """Jobs have ended, or told something."""
+        if report.notes:
+            self._notes += report.notes
+            self._tell_progress(station, report.notes)
+        ended = self._dealer.take(station, report)
+        self._pending += ended.transitions
+        self._count(ended.transitions)
+        self._end_all(ended.returned, HandedBack())
+        if ended.settled:
+            self.processed += len(ended.settled)
+            self._hungry = True
+            self._required_office().keeper.settle(map(_token, ended.settled))
+        if self._away:
+            # The ledger is stuck; what has ended is safer here than in a child.
+            station.acknowledge()
+
+    def ended(
+        self, pid: int, status: str, begun: list[Claimed], rest: list[Claimed], asked: bool
+    ) -> None:
+        """A place is gone with these jobs, some begun, the rest not."""
+        if asked:
+            self._end_all([*begun, *rest], HandedBack())
+            return
+        for job in begun:
+            error = lost(job, f"its process died: {status}", self._me.name)
+            self._end_all([job], Lost(error))
+        self.failed += len(begun)
+        self._end_all(rest, HandedBack())
+        numbers = tuple(job.number for job in begun)
+        self._events.emit(ChildDied(pid, status, numbers, self._me.name))
+
+    def hopeless(self, error: BaseException) -> None:
+        """The work cannot go on."""
+        self.error = self.error or error
+        self._stop(0.0)
+        self._stop(0.0)
+
+    def _tell_progress(self, station: Station, notes: list[Note]) -> None:
+        if not self._events.wants(Progressed):
+            return
+        for note in notes:
+            held = station.held.get(note.number)
+            if held and note.percent is not None:
+                self._events.emit(Progressed(held.job, note.percent, note.text))
+
+    def _count(self, transitions: list[Transition]) -> None:
+        self.processed += len(transitions)
+        for each in transitions:
+            if each.error is not None:
+                self.failed += 1
+            elif each.give_back:
+                self.processed -= 1
+                self.handed_back += each.old_score
+
+    def _end_all(self, jobs: Iterable[Claimed], outcome: Outcome) -> None:
+        """Settle jobs that did not end in a place of theirs."""
+        ends = [decide(job, outcome) for job in jobs]
+        self._pending += ends
+        if isinstance(outcome, HandedBack) and self.phase != "running":
+            self.handed_back += len(ends)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _stop(self, grace: float) -> None:
+        now = time.monotonic()
+        if self.phase in ("starting", "running"):
+            self.phase, self._deadline = "stopping", now + grace
+            for station in self._crew.everyone:
+                station.place.send(Recall())
+            suspects = {job.number for job in self._dealer.suspects}
+            self._end_all(self._dealer.withdraw(suspects), HandedBack())
+            if self._office is not None:
+                self._office.keeper.hurry()
+        elif self.phase == "stopping":
+            self.phase, self._deadline = "quitting", now + LAST_WORDS
+            self._crew.quit()
+
+    def _wind_down(self, now: float) -> None:
+        """Whether it is over, or time for the next step."""
+        holding = any(each.held for each in self._crew.everyone)
+        if not (holding or self._pending or self._notes or self._writing):
+            self._crew.quit()
+            if self._crew.gone:
+                self.phase = "stopped"
+        if now < self._deadline:
+            return
+        if self.phase == "stopping":
+            self._stop(0.0)
+        else:
+            self.phase = "stopped"
+
+    def _end(self) -> None:
+        self.phase = "stopped"
+        self._crew.kill()
+        if self._office is not None:
+            self._office.close()
+        self._events.emit(WorkerStopped(self._me.name, self.handed_back))
+
+    def _open_office(self, url: str) -> None:
+        store = self._find_store(url)
+        self._office = Office(store, self._me.name, self._me.lease, self)
+
+    def _required_office(self) -> Office:
+        assert self._office is not None
+        return self._office

@@ -1,0 +1,149 @@
+"""Station: the parent's books on one place where jobs run, a child process or this one.
+
+What it holds and of which kind, what has begun, how many places are free.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from mainspring.job import Claimed, Transition
+from mainspring.worker.program import Marks
+from mainspring.worker.wire import Feed, Hello, Order, Report
+
+
+class Held(NamedTuple):
+    """A job that is held here, its spot among the marks, and its kind."""
+
+    job: Claimed
+    spot: int
+    kind: str
+
+
+class Ended(NamedTuple):
+    """What a report told of jobs that were really held: transitions to write, jobs given back,
+    how many completed by themselves, and for each kind how many ran and for how long (µs)."""
+
+    transitions: list[Transition]
+    returned: list[Claimed]
+    settled: list[Claimed]
+    ran: dict[str, list[int]]
+
+
+class Place(Protocol):
+    """Whoever runs the jobs of a station."""
+
+    def send(self, order: Order) -> None:
+        """Pass an order on, without waiting."""
+        ...
+
+
+class Desk(Protocol):
+    """Who hears of the places where jobs run. Called in the pump's thread."""
+
+    def opened(self, station: "Station", hello: Hello) -> None:
+        """A place is ready for jobs."""
+        ...
+
+    def reported(self, station: "Station", report: Report) -> None:
+        """Jobs have ended, or told something."""
+        ...
+
+    def ended(
+        self, pid: int, status: str, begun: list[Claimed], rest: list[Claimed], asked: bool
+    ) -> None:
+        """A place is gone with these jobs, some begun, the rest not; had it been asked to go?"""
+        ...
+
+    def hopeless(self, error: Exception) -> None:
+        """No place can be had."""
+        ...
+
+
+class Station:
+    """The books on one place. Used by one thread, but for `held`, which others may look at."""
+
+    def __init__(self, place: Place, marks: Marks, spots: int) -> None:
+        self.place = place
+        self.held: dict[int, Held] = {}
+        self.slots: dict[str, int] = {}
+        self.load: dict[str, int] = {}
+        self.open = False
+        self.quitting = False
+        self.untaken = 0
+        self._marks = marks
+        self._free = list(range(spots))
+
+    def welcome(self, slots: Mapping[str, int]) -> None:
+        """The place is ready for jobs: so many at once, by kind."""
+        self.slots = dict(slots)
+        self.load = dict.fromkeys(slots, 0)
+        self.open = True
+
+    @property
+    def busy(self) -> int:
+        """How many places are taken."""
+        return sum(min(self.load[kind], count) for kind, count in self.slots.items())
+
+    def free(self, kind: str) -> int:
+        """How many jobs of this kind could begin at once."""
+        return max(0, self.slots[kind] - self.load[kind])
+
+    def room(self, kind: str, window: int) -> int:
+        """How many more it takes if it is to hold `window` of this kind at most."""
+        return max(0, min(window - self.load[kind], len(self._free)))
+
+    def feed(self, jobs: list[Claimed], kind: str, taken: int = 0) -> None:
+        """Give it jobs of a kind."""
+        spots = self._free[-len(jobs) :]
+        del self._free[-len(jobs) :]
+        for job, spot in zip(jobs, spots, strict=True):
+            self._marks[spot] = 0
+            self.held[job.number] = Held(job, spot, kind)
+        self.load[kind] += len(jobs)
+        self.place.send(Feed(jobs, spots, self.untaken))
+        self.untaken = 0
+
+    def acknowledge(self) -> None:
+        """Tell it that its reports were dealt with, unless that was told along with jobs."""
+        if self.untaken:
+            self.place.send(Feed([], [], self.untaken))
+            self.untaken = 0
+
+    def take(self, report: Report) -> Ended:
+        """Strike off what a report is about; what is no longer held here counts for nothing."""
+        self.untaken += 1
+        held, load, free = self.held, self.load, self._free
+        ended = Ended([], [], [], {kind: [0, 0] for kind in self.slots})
+        for transition in report.done:
+            found = held.get(transition.number)
+            if found is None or found.job.token != transition.token:
+                continue
+            del held[transition.number]
+            _, spot, kind = found
+            free.append(spot)
+            load[kind] -= 1
+            ran = ended.ran[kind]
+            ran[0] += 1
+            ran[1] += transition.took
+            ended.transitions.append(transition)
+        ended.returned.extend(self.strike(report.returned))
+        ended.settled.extend(self.strike(report.settled))
+        return ended
+
+    def strike(self, numbers: Iterable[int]) -> list[Claimed]:
+        """Strike these jobs off the books; answers those that were on them."""
+        struck = []
+        for number in numbers:
+            found = self.held.pop(number, None)
+            if found is not None:
+                self._free.append(found.spot)
+                self.load[found.kind] -= 1
+                struck.append(found.job)
+        return struck
+
+    def strike_all(self) -> tuple[list[Claimed], list[Claimed]]:
+        """Strike everything off: the jobs that had begun, and those that had not."""
+        begun = [job for job, spot, _ in self.held.values() if self._marks[spot]]
+        rest = [job for job, spot, _ in self.held.values() if not self._marks[spot]]
+        self.held.clear()
+        return begun, rest

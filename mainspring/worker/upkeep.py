@@ -1,0 +1,80 @@
+"""Upkeep: the store's chores, and the jobs of workers that are gone. There is no leader: every
+worker does the rounds, at intervals that differ."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from mainspring.errors import StoreUnavailable
+from mainspring.ids import new_token
+from mainspring.job import Claimed, JobError, Lost, Reason
+from mainspring.lifecycle import decide
+from mainspring.store import Grant, Store
+
+log = logging.getLogger("mainspring")
+
+INTERVAL = 1.0
+"""Seconds between two rounds, give or take a quarter; less if leases are short."""
+
+SLICE = 1000
+
+PATIENCE = 1.0
+"""Seconds to wait for a chore under way when the worker ends."""
+
+
+class Upkeep:
+    """A thread that does the rounds."""
+
+    def __init__(self, store: Store, worker: str, lease: float) -> None:
+        self._store = store
+        self._worker = worker
+        self._lease = int(lease * 1_000_000)
+        self._interval = min(INTERVAL, lease / 3)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mainspring-upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the chore at hand."""
+        self._closed.set()
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._interval * random.uniform(0.75, 1.25)):
+            try:
+                self._until_done(lambda: self._store.upkeep(SLICE))
+                self._until_done(self._recover)
+            except StoreUnavailable:
+                pass  # the ledger says so; the next round comes soon
+            except Exception:
+                log.exception("upkeep failed; trying again at the next round")
+
+    def _until_done(self, chore: Callable[[], int]) -> None:
+        while not self._closed.is_set() and chore() >= SLICE:
+            pass
+
+    def _recover(self) -> int:
+        """Settle as lost a slice of the jobs whose leases have ended."""
+        grant = Grant(token=new_token(), worker=self._worker, lease=self._lease)
+        jobs = self._store.reclaim(grant, SLICE)
+        if jobs:
+            message = "its lease ended: the worker that held it is gone or was cut off"
+            self._store.exchange([decide(job, Lost(lost(job, message))) for job in jobs])
+        return len(jobs)
+
+
+def lost(job: Claimed, message: str, worker: str = "") -> JobError:
+    """The error of an attempt whose end nobody saw."""
+    return JobError(
+        attempt=job.attempt,
+        type="WorkerLost",
+        message=message,
+        reason=Reason.WORKER_LOST,
+        worker=worker,
+        at=time.time_ns() // 1000,
+    )

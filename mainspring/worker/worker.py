@@ -1,0 +1,270 @@
+"""Worker: takes jobs from a store and has them run, until it is told to stop.
+
+The process it lives in does the queue's I/O and imports no user code; child processes run the
+jobs. With `in_process=True` they run here, on threads and an event loop beside the worker's own:
+for tests, notebooks and small services. There a function that computes delays everything else,
+and one that crashes takes the worker along.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from mainspring.durations import Duration, microseconds
+from mainspring.engines import open_store
+from mainspring.errors import ConfigError, InvalidState
+from mainspring.events import Bus
+from mainspring.ids import new_id
+from mainspring.store import Store
+from mainspring.worker.children import Children
+from mainspring.worker.dealer import Crew
+from mainspring.worker.inside import Inside
+from mainspring.worker.program import Program
+from mainspring.worker.pump import Identity, Pump
+from mainspring.worker.wire import Setup
+
+SHORTEST_LEASE = 200_000
+"""Microseconds."""
+
+MORE_SPOTS = 2_000
+"""Jobs that a place can hold beyond its threads, coroutines and read-ahead: items of batches."""
+
+
+class Worker:
+    """A worker. `run` blocks, `start` and `stop` go with a thread, `with` and `async with` too.
+
+    Queues are taken in the order given; none given takes all, by the score of their first jobs.
+    `processes` children (1 to 256) each run up to `threads` plain functions and `tasks` coroutines
+    at once. A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is
+    how long running jobs may go on after a stop; `read_ahead` how many more than can run may be
+    fetched. Without `store` and `url` the app's own URL is used.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        url: str | None = None,
+        queues: Sequence[str] | None = None,
+        program: Program | None = None,
+        app: str | None = None,
+        processes: int = 1,
+        threads: int = 8,
+        tasks: int = 1000,
+        in_process: bool = False,
+        lease: Duration = "15s",
+        grace: Duration = "30s",
+        name: str | None = None,
+        events: Bus | None = None,
+        read_ahead: int = 1000,
+    ) -> None:
+        if isinstance(queues, str):
+            raise ConfigError(f"queues: expected a list of names, got {queues!r}")
+        _check("processes", processes, 256)
+        _check("threads", threads, 10_000)
+        _check("tasks", tasks, 100_000)
+        if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
+            raise ConfigError(f"read_ahead: expected 0 to 100,000, got {read_ahead!r}")
+        if in_process and program is None:
+            raise ConfigError("in_process: expected the app itself as `program`, got none")
+        if not in_process and app is None:
+            raise ConfigError(
+                'app: expected "module:attribute", by which child processes can import the app,'
+                " got none; say app=..., or in_process=True to run jobs in this process"
+            )
+        self._lease = microseconds(lease, "lease")
+        if not SHORTEST_LEASE <= self._lease <= 86_400_000_000:
+            raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
+        self._store = store
+        self._url = url
+        self._program = program
+        self._app = app or ""
+        self._processes = processes
+        self._threads = threads
+        self._tasks = tasks
+        self._in_process = in_process
+        self._queues = tuple(dict.fromkeys(queues)) if queues else None
+        self._grace = microseconds(grace, "grace") / 1_000_000
+        self._read_ahead = read_ahead
+        self._own_store: Store | None = None
+        self._pump: Pump | None = None
+        self._thread: threading.Thread | None = None
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-2:].hex()}"
+        self.events = events or (program.events if program else Bus())
+
+    @property
+    def handed_back(self) -> int:
+        """How many jobs were given back unfinished when the worker was stopped."""
+        return self._pump.handed_back if self._pump else 0
+
+    def run(self) -> None:
+        """Work until stopped, by `stop()` from another thread or by a signal.
+
+        On the main thread SIGTERM and SIGINT stop it: the first finishes what runs, the second
+        hands back at once. `ConfigError` if the app cannot be imported; errors of the store.
+        """
+        pump = self._prepare()
+        with self._signals(pump):
+            self._work(pump, lambda: None)
+
+    async def arun(self) -> None:
+        """The async twin of `run`, without signals; cancelling it stops the worker."""
+        await asyncio.to_thread(self.start)
+        try:
+            await asyncio.to_thread(self._join)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self.stop)
+            raise
+
+    def start(self) -> None:
+        """Work in a thread of its own; returns when it takes jobs. Errors as in `run`."""
+        pump = self._prepare()
+        opened = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work_quietly, args=(pump, opened.set), name="mainspring-pump", daemon=True
+        )
+        self._thread.start()
+        opened.wait()
+        if pump.error is not None:
+            self._join()
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """Finish what runs within `timeout` (default: the grace time), hand back the rest, and
+        return when all has ended. Called again meanwhile: hand back at once. Repeatable."""
+        if self._pump is None:
+            return
+        grace = None if timeout is None else microseconds(timeout, "timeout") / 1_000_000
+        self._pump.stop(grace)
+        self._join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    # --- one life ---------------------------------------------------------------------------
+
+    def _prepare(self) -> Pump:
+        if self._pump is not None and self._pump.phase != "stopped":
+            raise InvalidState(f"worker {self.name} is running already")
+        if not self._in_process and _is_child():
+            raise ConfigError(
+                "a worker was started while a child process imported the app; put the start"
+                ' under `if __name__ == "__main__":`'
+            )
+        me = Identity(
+            self.name,
+            socket.gethostname(),
+            os.getpid(),
+            time.time_ns() // 1000,
+            self._queues,
+            self._lease / 1_000_000,
+            self._grace,
+            self._read_ahead,
+        )
+        is_known = self._store is not None or self._url is not None or self._in_process
+        self._pump = Pump(me, self.events, self._find_store, "" if is_known else None)
+        return self._pump
+
+    def _work(self, pump: Pump, opened: Callable[[], None]) -> None:
+        try:
+            pump.run(self._crew(pump), opened)
+        finally:
+            if self._own_store is not None:
+                self._own_store.close()
+                self._own_store = None
+        if pump.error is not None:
+            raise pump.error
+
+    def _work_quietly(self, pump: Pump, opened: Callable[[], None]) -> None:
+        """In a thread of its own: whoever joins it gets the error."""
+        try:
+            self._work(pump, opened)
+        except BaseException as error:
+            pump.error = error
+            pump.phase = "stopped"
+        finally:
+            opened()
+
+    def _join(self) -> None:
+        if self._thread is None or self._pump is None:
+            return
+        self._thread.join()
+        if self._pump.error is not None:
+            error, self._pump.error = self._pump.error, None
+            raise error
+
+    def _crew(self, pump: Pump) -> Crew:
+        setup = Setup(
+            os.getpid(), self._app, sys.path, self.name, self._threads, self._tasks, self._lease
+        )
+        spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
+        if self._in_process:
+            assert self._program is not None
+            return Inside(setup, self._program, spots, pump, pump.post)
+        return Children(setup, self._processes, spots, pump, pump.post)
+
+    def _find_store(self, url: str) -> Store:
+        """The store to work with; `url` is what the app says."""
+        store = self._store
+        if store is None and self._url is None and self._in_process and self._program:
+            store = self._program.store
+        if store is None:
+            self._own_store = open_store(self._url or url)
+            return self._own_store
+        store.open()
+        return store
+
+    @contextmanager
+    def _signals(self, pump: Pump) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            pump.stop()
+
+        before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _is_child() -> bool:
+    """Whether this process was started to run jobs."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name == "mainspring.worker.child"
+
+
+def _check(what: str, value: Any, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ConfigError(f"{what}: expected 1 to {most:,}, got {value!r}")

@@ -1,0 +1,177 @@
+"""Commands about jobs: enqueue, status, show, jobs, cancel, replay."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from mainspring import Mainspring, State
+from tests.cli.conftest import URL, Cli, worked_off
+
+AT = ("--url", URL)
+
+
+def enqueue(cli: Cli, *more: object) -> str:
+    said = cli(*AT, "enqueue", "--type", "double", *more)
+    found = re.fullmatch(r"Task enqueued: (\S+)\n", said.out)
+    assert said.code == 0
+    assert found
+    return str(UUID(found[1]))
+
+
+def test_enqueue_says_the_id_and_stores_the_job(cli: Cli, app: Mainspring) -> None:
+    job = app.get(enqueue(cli, "--payload", '{"n": 4}', "--priority", 5, "--queue", "sums"))
+    assert (job.payload, job.priority, job.queue) == ({"n": 4}, 5, "sums")
+
+
+def test_enqueue_takes_the_payload_from_a_file(cli: Cli, app: Mainspring, here: Path) -> None:
+    (here / "payload.json").write_text('{"n": 5}')
+    assert app.get(enqueue(cli, "--payload", "@payload.json")).payload == {"n": 5}
+
+
+def test_enqueue_takes_the_payload_from_standard_input(
+    app: Mainspring, program: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    process = program(*AT, "enqueue", "--type", "double", "--payload", "-")
+    out, _ = process.communicate('{"n": 6}', timeout=30)
+    assert app.get(out.split()[-1]).payload == {"n": 6}
+
+
+def test_enqueue_knows_delay_moment_unique_label_and_tags(cli: Cli, app: Mainspring) -> None:
+    later = app.get(enqueue(cli, "--delay", "5m", "--label", "Sums", "--tag", "a", "--tag", "b"))
+    assert (later.state, later.label, later.tags) == (State.SCHEDULED, "Sums", ("a", "b"))
+    assert app.get(enqueue(cli, "--at", "2140-01-01T00:00:00+00:00")).state == State.SCHEDULED
+    assert enqueue(cli, "--unique", "only") == enqueue(cli, "--unique", "only")
+
+
+def test_enqueue_that_waits_tells_the_result(cli: Cli, app: Mainspring) -> None:
+    with app.worker(in_process=True):
+        said = cli(*AT, "enqueue", "--type", "double", "--payload", '{"n": 21}', "--wait")
+        assert said.code == 0
+        assert said.out.splitlines()[1:] == ["Status: completed", "Result: 42"]
+        said = cli(*AT, "enqueue", "--type", "double", "--payload", '{"n": -1}', "--wait")
+        assert said.code == 1
+        assert said.out.splitlines()[1:] == [
+            "Status: failed (retries exhausted)",
+            "Error: ValueError: -1 is below zero",
+        ]
+
+
+def test_enqueue_with_an_app_checks_the_payload_before_anything_is_stored(
+    cli: Cli, here: Path
+) -> None:
+    (here / "strictapp.py").write_text(
+        "from mainspring import Mainspring, Tasks\n"
+        "tasks = Tasks()\n"
+        "@tasks.task\n"
+        "def add(a: int) -> int: return a\n"
+        "app = Mainspring('sqlite:///jobs.db', tasks)\n"
+    )
+    said = cli("--app", "strictapp:app", "enqueue", "--type", "add", "--payload", '{"a": "x"}')
+    assert said.code == 2
+    assert "expected `int`" in said.err
+    assert cli(*AT, "jobs", "--json").json == []
+
+
+def test_status_says_where_the_job_stands(cli: Cli, app: Mainspring) -> None:
+    job = app.enqueue("double", {"n": 3})
+    assert cli(*AT, "status", "--task-id", job.id).out == "Status: pending\n"
+    worked_off(app)
+    assert cli(*AT, "status", "--task-id", job.id).out == "Status: completed\nResult: 6\n"
+    answer = cli(*AT, "status", "--task-id", job.id, "--json").json
+    assert (answer["state"], answer["result"], answer["id"]) == ("completed", 6, str(job.id))
+
+
+def test_a_result_that_is_text_is_shown_bare(cli: Cli) -> None:
+    with Mainspring(URL) as app:
+        letters = app.queue("letters")
+        published = letters.publish({"to": "user@example.com"})
+        message = letters.consume()
+        assert message is not None
+        message.ack("Email sent successfully")
+        said = cli(*AT, "status", "--task-id", published.id)
+    assert said.out == "Status: completed\nResult: Email sent successfully\n"
+
+
+def test_show_tells_everything_of_a_job(cli: Cli, app: Mainspring) -> None:
+    first = app.enqueue("double", {"n": -7}, label="Sums", headers={"from": "test"})
+    second = app.enqueue("double", {"n": 1}, depends_on=[first])
+    worked_off(app)
+    out = cli(*AT, "show", first.id).out
+    for words in (str(first.id), "Sums", "failed", '{"n":-7}', "from=test", "below zero"):
+        assert words in out
+    assert "Traceback" in out
+    assert str(first.id) in cli(*AT, "show", second.id).out
+    answer = cli(*AT, "show", first.id, "--json").json
+    assert answer["payload"] == {"n": -7}
+    assert [error["type"] for error in answer["errors"]] == ["ValueError"]
+    assert cli(*AT, "show", second.id, "--json").json["parents"] == [str(first.id)]
+
+
+def test_what_is_stored_cannot_steer_the_terminal(cli: Cli, app: Mainspring) -> None:
+    job = app.enqueue("nobody knows it", "\x1b[31mred\x9b31m")
+    out = cli(*AT, "show", job.id).out
+    assert "\x1b" not in out
+    assert "\x9b" not in out
+
+
+def test_jobs_lists_the_newest_first_page_by_page(cli: Cli, app: Mainspring) -> None:
+    ids = [str(app.enqueue("double", {"n": n}).id) for n in range(5)]
+    said = cli(*AT, "jobs", "--limit", 2)
+    assert re.findall(r"^[0-9a-f-]{36}", said.out, re.M) == [ids[4], ids[3]]
+    below = re.search(r"--after (\d+)", said.err)
+    assert below
+    rest = cli(*AT, "jobs", "--after", below[1], "--json").json
+    assert [job["id"] for job in rest] == ids[2::-1]
+
+
+def test_jobs_are_filtered_by_state_queue_task_and_tag(cli: Cli, app: Mainspring) -> None:
+    app.enqueue("double", {"n": 1})
+    wanted = app.enqueue("triple", {"n": 1}, queue="other", tags=["blue"], delay="1h")
+    for filter in (
+        ("--state", "scheduled"),
+        ("--queue", "other"),
+        ("--task", "triple"),
+        ("--tag", "blue"),
+        ("--state", "scheduled", "--state", "failed", "--queue", "other"),
+    ):
+        found = cli(*AT, "jobs", *filter, "--json").json
+        assert [job["id"] for job in found] == [str(wanted.id)], filter
+
+
+def test_cancel_ends_named_jobs_and_refuses_what_has_ended(cli: Cli, app: Mainspring) -> None:
+    done = app.enqueue("double", {"n": 1})
+    worked_off(app)
+    waiting = app.enqueue("double", {"n": 1})
+    said = cli(*AT, "cancel", waiting.id, "--reason", "not needed")
+    assert (said.code, said.out) == (0, "1 cancelled\n")
+    assert app.get(waiting.id).reason == "not needed"
+    said = cli(*AT, "cancel", done.id)
+    assert (said.code, said.out) == (1, "0 cancelled\n")
+    assert str(done.id) in said.err
+
+
+def test_cancel_takes_all_that_a_filter_selects(cli: Cli, app: Mainspring) -> None:
+    for _ in range(3):
+        app.enqueue("double", {"n": 1}, queue="bulk")
+    kept = app.enqueue("double", {"n": 1})
+    said = cli(*AT, "cancel", "--queue", "bulk", "--yes", "--json")
+    assert len(said.json["cancelled"]) == 3
+    assert kept.refresh().state == State.PENDING
+
+
+def test_replay_makes_failed_jobs_run_again(cli: Cli, app: Mainspring) -> None:
+    job = app.enqueue("double", {"n": -1})
+    worked_off(app)
+    assert cli(*AT, "replay", "--task", "double").out == "1 replayed\n"
+    assert job.refresh().state == State.PENDING
+    assert job.attempt == 0
+
+
+def test_a_job_nobody_knows_is_a_failure_in_words(cli: Cli, app: Mainspring) -> None:
+    unknown = UUID(int=7)
+    for command in (("status", "--task-id"), ("show",), ("cancel",), ("replay",)):
+        said = cli(*AT, *command, unknown)
+        assert said.code == 1, command
+        assert str(unknown) in said.err

@@ -1,0 +1,45 @@
+"""Commands about queues: purge, dead letters, pause, resume."""
+
+from mainspring import Mainspring, State
+from tests.cli.conftest import URL, Cli, worked_off
+
+AT = ("--url", URL)
+
+
+def dead_letters(app: Mainspring) -> None:
+    for queue in ("one", "two"):
+        app.enqueue("double", {"n": -1}, queue=queue)
+    worked_off(app)
+
+
+def test_dead_letters_are_listed_replayed_and_purged_by_queue(cli: Cli, app: Mainspring) -> None:
+    dead_letters(app)
+    assert cli(*AT, "dlq", "list").out.count("-1 is below zero") == 2
+    [letter] = cli(*AT, "dlq", "list", "two", "--json").json
+    assert (letter["queue"], letter["error"]["type"]) == ("two", "ValueError")
+    assert cli(*AT, "dlq", "replay", "one").out == "1 replayed\n"
+    assert app.counts()["one"][State.PENDING] == 1
+    assert app.counts()["two"][State.FAILED] == 1
+    assert cli(*AT, "dlq", "purge").out == "1 deleted\n"
+    assert cli(*AT, "dlq", "list", "--json").json == []
+
+
+def test_purge_deletes_what_is_not_running(cli: Cli, app: Mainspring) -> None:
+    dead_letters(app)
+    app.enqueue("double", {"n": 1}, queue="one")
+    app.enqueue("double", {"n": 1}, queue="two")
+    assert cli(*AT, "purge", "one", "--state", "pending").out == "1 deleted\n"
+    assert cli(*AT, "purge", "two").out == "2 deleted\n"
+    assert [job.state for job in app.find()] == [State.FAILED]
+
+
+def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(cli: Cli, app: Mainspring) -> None:
+    queue = app.queue("mail")
+    queue.publish("hello")
+    assert cli(*AT, "pause", "mail").out == "paused: mail\n"
+    assert queue.consume() is None
+    assert "mail (paused)" in cli(*AT, "monitor", "--once").out
+    assert cli(*AT, "resume", "mail", "--json").json == {"resumed": ["mail"]}
+    message = queue.consume()
+    assert message is not None
+    message.ack()

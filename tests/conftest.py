@@ -1,0 +1,11 @@
+"""What all tests share: how Hypothesis searches.
+
+The profile `fixed` (the default) tries the same examples at every run, so that a change that passes
+here passes everywhere; `pytest --hypothesis-profile=explore` looks for new ones.
+"""
+
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("fixed")

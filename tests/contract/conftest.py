@@ -1,0 +1,86 @@
+"""The engines under contract. Tests ask for one of three fixtures and never for an engine:
+
+`store`  an empty open store, of every engine;
+`place`  where several stores can be opened on the same data, from threads and processes;
+`caller` a transaction of the user's own beside a store, where the engine offers that.
+
+An engine is added by its name and its place here; no test changes.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mainspring.engines import open_store
+from mainspring.store import Store
+from tests.contract.stage import Stage, Time, assert_sound
+
+
+class Engine(NamedTuple):
+    """Where an engine keeps a test's data: a URL made from the test's own folder."""
+
+    name: str
+    url: Callable[[Path], str]
+    begin: Callable[[Path], AbstractContextManager[Any]] | None = None
+    """A connection of the caller's own with a transaction begun; None: it cannot be had."""
+    shared: bool = False
+    """Whether several stores may be open on the same data."""
+
+
+@contextmanager
+def sqlite_transaction(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / "jobs.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+ENGINES = [
+    Engine("sqlite", lambda folder: f"sqlite:///{folder}/jobs.db", sqlite_transaction, shared=True),
+    Engine("memory", lambda folder: "sqlite://:memory:"),
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" not in metafunc.fixturenames:
+        return
+    engines = [
+        engine
+        for engine in ENGINES
+        if (engine.shared or "place" not in metafunc.fixturenames)
+        and (engine.begin or "caller" not in metafunc.fixturenames)
+    ]
+    metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)
+
+
+@pytest.fixture
+def store(engine: Engine, tmp_path: Path) -> Iterator[Store]:
+    """An empty open store. After each test it must be sound: nothing contradicts anything."""
+    store = open_store(engine.url(tmp_path))
+    store.open()
+    yield store
+    assert_sound(store)
+    store.close()
+
+
+@pytest.fixture
+def stage(store: Store) -> Stage:
+    """A store with hands: makes jobs, claims, finishes, at a time the test owns."""
+    return Stage(store, Time())
+
+
+@pytest.fixture
+def place(engine: Engine, tmp_path: Path) -> str:
+    """A URL at which several stores can be opened."""
+    return engine.url(tmp_path)
+
+
+@pytest.fixture
+def caller(engine: Engine, tmp_path: Path) -> Callable[[], AbstractContextManager[Any]]:
+    """Begins a transaction of the caller's own on the data of `store`."""
+    begin = engine.begin
+    assert begin is not None
+    return lambda: begin(tmp_path)
