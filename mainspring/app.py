@@ -63,6 +63,8 @@ class Mainspring(Operations):
         max_payload: int = MAX_PAYLOAD,
         name: str = "mainspring",
     ) -> None:
+        if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1:
+            raise InvalidArguments(f"max_payload: expected bytes, from 1, got {max_payload!r}")
         self.url = url
         self.name = text(name, "name")
         self.max_payload = max_payload
@@ -269,7 +271,7 @@ class Mainspring(Operations):
     def _found(self, id: Id, record: Record | None, task: Task[..., Any] | None) -> Job[Any]:
         if record is None:
             raise UnknownJob(f"no job has the id {id}")
-        return Job(self, record, None, task)
+        return Job(self, record, task)
 
     def _wish(
         self, task: object, payload: object, options: Mapping[str, Any]
@@ -313,12 +315,12 @@ class Mainspring(Operations):
             for job, answer in pairs:
                 self.events.emit(Enqueued(job, answer))
         if not records:
-            return [Job(self, None, (job, answer, now), task, tx) for job, answer in pairs]
+            return [Job(self, None, task, job, answer, now, tx) for job, answer in pairs]
         handles: list[Job[Any]] = []
         for job, answer in pairs:
             id = answer.duplicate_of or answer.id
             mine = replace(job, id=id)
-            handles.append(Job(self, records.get(id), (mine, answer, now), task, tx))
+            handles.append(Job(self, records.get(id), task, mine, answer, now, tx))
         return handles
 
     def _open(self) -> "_Opened":

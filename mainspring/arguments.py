@@ -58,7 +58,7 @@ class Arguments:
         except TypeError as error:
             raise InvalidArguments(f"{self}: {self._mistake(error, kwargs)}") from None
         payload = codec.to_json(given, self.name)
-        return payload, self.unpack(payload)
+        return payload, self._shape.decode(payload, self.name)
 
     def unpack(self, payload: bytes) -> Any:
         """The arguments in a payload; `InvalidArguments` if they do not fit."""
@@ -193,4 +193,4 @@ def _field(parameter: Parameter, hints: dict[str, Any], place: str) -> Any:
 
 
 def _told(parameter: Parameter) -> str:
-    return str(parameter) if parameter.default is Parameter.empty else f"{parameter.name}=..."
+    return parameter.name if parameter.default is Parameter.empty else f"{parameter.name}=..."

@@ -57,26 +57,31 @@ class Home(Protocol):
 
 
 class Job(Identified, Generic[R_co]):
-    """A stored job, as it was when last read, or (`new`: with the moment) when it was inserted.
+    """A stored job, as it was when last read, or when it was inserted.
 
     Attributes tell what the snapshot says and do no I/O; methods ask the store. Every method has
     an async twin with an "a" in front.
     """
 
-    __slots__ = ("_home", "_new", "_reader", "_record", "_tx")
+    __slots__ = ("_answer", "_at", "_home", "_new", "_reader", "_record", "_tx")
 
     def __init__(
         self,
         home: Home,
-        record: Record | None = None,
-        new: tuple[NewJob[Any], Inserted, int] | None = None,
+        record: Record | None,
         reader: Reader | None = None,
+        new: NewJob[Any] | None = None,
+        answer: Inserted | None = None,
+        at: int = 0,
         tx: Any = None,
     ) -> None:
+        """Either `record` is given, or what was inserted, with the store's answer and when."""
         self._home = home
         self._record = record
-        self._new = new
         self._reader = reader
+        self._new = new
+        self._answer = answer
+        self._at = at
         self._tx = tx
 
     @property
@@ -84,7 +89,7 @@ class Job(Identified, Generic[R_co]):
         """The snapshot as the store's own value: times in microseconds, ids as bytes."""
         if self._record is None:
             assert self._new is not None
-            self._record = _first_snapshot(*self._new)
+            self._record = _first_snapshot(self._new, self.number, self._at)
         return self._record
 
     @property
@@ -95,15 +100,14 @@ class Job(Identified, Generic[R_co]):
     @property
     def number(self) -> int:
         """The job's number, for people."""
-        if self._record is not None:
-            return self._record.number
-        assert self._new is not None
-        return self._new[1].number
+        if self._answer is not None:
+            return self._answer.number
+        return self.record.number
 
     @property
     def duplicate(self) -> bool:
         """Whether nothing was stored, because this job holds the unique key already."""
-        return self._new is not None and self._new[1].duplicate_of is not None
+        return self._answer is not None and self._answer.duplicate_of is not None
 
     @property
     def state(self) -> State:
@@ -285,10 +289,7 @@ class Job(Identified, Generic[R_co]):
 
     @property
     def _id(self) -> bytes:
-        if self._record is not None:
-            return self._record.id
-        assert self._new is not None
-        return self._new[0].id
+        return self._new.id if self._new is not None else self.record.id
 
     @property
     def _select(self) -> Select:
@@ -337,7 +338,7 @@ class Job(Identified, Generic[R_co]):
         return cast(R_co, decoded)
 
 
-def _first_snapshot(job: NewJob[Any], inserted: Inserted, created: int) -> Record:
+def _first_snapshot(job: NewJob[Any], number: int, created: int) -> Record:
     """What is known of a job that was just inserted, without asking the store."""
     due = created + job.delay if job.run_at is None else max(created, job.run_at)
     state = State.PENDING
@@ -347,7 +348,7 @@ def _first_snapshot(job: NewJob[Any], inserted: Inserted, created: int) -> Recor
         state = State.SCHEDULED
     return Record(
         id=job.id,
-        number=inserted.number,
+        number=number,
         state=state,
         queue=job.queue,
         task=job.task,

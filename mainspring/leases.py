@@ -121,21 +121,26 @@ class Leases:
             self._thread.join()
 
     def _renew(self) -> None:
-        while not self._closed:
-            with self._changed:
-                now = time.monotonic()
-                due = [held for held, when in self._due.items() if when <= now]
-                if not due:
-                    soonest = min(self._due.values(), default=None)
-                    self._changed.wait(None if soonest is None else soonest - now)
-                    continue
-                for held in due:
-                    self._due[held] = now + held.lease / SECOND / 3
+        while due := self._next():
             groups: dict[tuple[str, int], list[Held]] = {}
             for held in due:
                 groups.setdefault((held.consumer, held.lease), []).append(held)
             for (consumer, lease), group in groups.items():
                 self._renew_all(consumer, lease, group)
+
+    def _next(self) -> list[Held]:
+        """Wait until some are to be renewed; none when all is over."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                due = [held for held, when in self._due.items() if when <= now]
+                for held in due:
+                    self._due[held] = now + held.lease / SECOND / 3
+                if due:
+                    return due
+                soonest = min(self._due.values(), default=None)
+                self._changed.wait(None if soonest is None else soonest - now)
+        return []
 
     def _renew_all(self, consumer: str, lease: int, group: Sequence[Held]) -> None:
         try:

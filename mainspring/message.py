@@ -56,10 +56,10 @@ class Message(Generic[T_co]):
 
     __slots__ = (
         "_at",
+        "_body",
         "_deadline",
         "_home",
         "_job",
-        "body",
         "cancelled",
         "consumer",
         "lease",
@@ -73,11 +73,16 @@ class Message(Generic[T_co]):
         self._job = job
         self._at = at
         self._deadline = at + lease
-        self.body = body
+        self._body = body
         self.consumer = consumer
         self.lease = lease
         self.cancelled = False
         self.state = State.RUNNING
+
+    @property
+    def body(self) -> T_co:
+        """What was published."""
+        return self._body
 
     @property
     def id(self) -> UUID:

@@ -15,7 +15,7 @@ from mainspring.job import Changed, Identified, NewJob, Select, State, identity
 from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
-from mainspring.store import Counts, Health, Minute, Presence, QueueInfo, Settings
+from mainspring.store import Health, Minute, Presence, QueueInfo, Settings
 from mainspring.twins import in_thread
 
 BUSY = (State.PENDING, State.RUNNING, State.RETRYING, State.SCHEDULED, State.BLOCKED)
@@ -117,9 +117,10 @@ class Operations(Home):
         }
         return self.store.configure(_name(queue), Settings(**given))
 
-    def counts(self) -> Counts:
+    def counts(self) -> dict[str, dict[str, int]]:
         """`{queue: {state: n}}`: exact, every state present, at a cost that does not grow."""
-        return self.store.counts()
+        counts = self.store.counts()
+        return {queue: {str(state): n for state, n in counts[queue].items()} for queue in counts}
 
     def queues(self) -> list[QueueInfo]:
         """All queues and their settings."""

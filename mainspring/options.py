@@ -33,10 +33,11 @@ class Options(TypedDict, total=False):
     """Options of one job.
 
     `priority` from -100 to 100, higher first; `delay` or `run_at`, not both; `expires` limits how
-    long the job waits, `timeout` how long one attempt runs. `key` names what the job belongs to,
-    `unique` what may exist only once, until the job ends and at least for `unique_for`.
-    `depends_on` are jobs that must end well first. `tx` is a connection whose open transaction
-    the insert becomes part of.
+    long the job waits, `timeout` how long one attempt runs. Of `retry` the numbers travel with
+    the job; which errors count, and a backoff that is a function, are the task's own. `key` names
+    what the job belongs to, `unique` what may exist only once, until the job ends and at least for
+    `unique_for`. `depends_on` are jobs that must end well first. `tx` is a connection whose open
+    transaction the insert becomes part of.
     """
 
     queue: str

@@ -28,15 +28,25 @@ HERE: ContextVar[Target | None] = ContextVar("mainspring.app", default=None)
 class Executes(Protocol):
     """A module or object with `execute`."""
 
+    def execute(self, payload: Any, /) -> Any:
+        """Handle the payload."""
+        ...
+
+
+class ExecutesInContext(Protocol):
+    """A module or object with an `execute` that asks for the context."""
+
     def execute(self, payload: Any, context: Context, /) -> Any:
         """Handle the payload."""
         ...
 
 
-Handler: TypeAlias = Callable[[Any], Any] | Callable[[Any, Context], Any] | Executes | str
+Handler: TypeAlias = (
+    Callable[[Any], Any] | Callable[[Any, Context], Any] | Executes | ExecutesInContext | str
+)
 """What takes a whole payload: a function, something with `execute`, or "module:attribute"."""
 
-H = TypeVar("H", bound=Callable[[Any], Any] | Callable[[Any, Context], Any] | Executes | str)
+H = TypeVar("H", bound=Handler)
 M = TypeVar("M", bound=Middleware)
 
 
@@ -253,8 +263,10 @@ class Tasks(Mapping[str, Task[..., Any]]):
         found = [each for parent in self._parents for each in (parent, *parent._ancestry())]
         return list(dict.fromkeys(found))
 
-    def _all_targets(self) -> list[Target]:
-        return [target for each in (self, *self._ancestry()) for target in each._targets]
+    def _all_targets(self) -> Iterator[Target]:
+        yield from self._targets
+        for parent in self._parents:
+            yield from parent._all_targets()
 
 
 def _declared(
@@ -289,7 +301,8 @@ def _warn_of_second_import(fn: Any, place: str) -> None:
     """`python app.py` with `import app` elsewhere runs app.py twice, with two registries."""
     code = getattr(inspect.unwrap(fn), "__code__", None)
     main = getattr(sys.modules.get("__main__"), "__file__", None)
-    if code and main and code.co_filename == main and fn.__module__ != "__main__":
+    mains = ("__main__", "__mp_main__")
+    if code and main and code.co_filename == main and fn.__module__ not in mains:
         warnings.warn(
             f"{place}: declared twice, because the file was run and is now imported too;"
             " keep tasks in a module that is only imported",

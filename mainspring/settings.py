@@ -91,12 +91,13 @@ def _file(directory: Path) -> tuple[str, Mapping[str, Any]]:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    import tomllib
-
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        import tomllib
+
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path.name}: expected a readable TOML file: {error}") from None
 
@@ -155,7 +156,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "app": _app,
     "queues": _queues,
     "processes": _whole(256),
-    "concurrency": _whole(100_000),
+    "concurrency": _whole(10_000),
     "threads": _whole(10_000),
     "tasks": _whole(100_000),
     "lease": _duration,

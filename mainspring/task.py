@@ -224,6 +224,9 @@ class Task(Generic[P, R_co]):
 class _FunctionTask(Task[P, R_co]):
     """A task made by a decorator: it stands where the function stood."""
 
+    __name__: str
+    __qualname__: str
+
     def __init__(
         self, form: FunctionForm | BatchForm, registry: Registry, declared: Declared
     ) -> None:

@@ -8,20 +8,27 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
+from mainspring import __version__
 from mainspring.cli.options import Place, place_options
-from mainspring.errors import ConfigError, InvalidArguments, MainspringError, SchemaError
-from mainspring.errors import StoreUnavailable as Unavailable
+from mainspring.errors import (
+    ConfigError,
+    InvalidArguments,
+    MainspringError,
+    SchemaError,
+    StoreUnavailable,
+)
 
-FAILURE, USAGE, UNAVAILABLE, LATER, CONFIGURATION, INTERRUPTED = 1, 2, 69, 75, 78, 130
+FAILURE, USAGE, UNAVAILABLE, CONFIGURATION, INTERRUPTED = 1, 2, 69, 78, 130
 
 _EXITS: list[tuple[type[MainspringError], int]] = [
     (InvalidArguments, USAGE),
     (ConfigError, CONFIGURATION),
     (SchemaError, CONFIGURATION),
-    (Unavailable, UNAVAILABLE),
+    (StoreUnavailable, UNAVAILABLE),
     (MainspringError, FAILURE),
 ]
 
@@ -62,7 +69,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @place_options
-@click.version_option(package_name="mainspring", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def mainspring(ctx: click.Context, url: str | None, app: str | None) -> None:
     """A durable task queue.
@@ -75,6 +82,10 @@ def mainspring(ctx: click.Context, url: str | None, app: str | None) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Whatever a job's text holds can be shown, on whatever terminal.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

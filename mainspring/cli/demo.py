@@ -42,7 +42,11 @@ INTERRUPTED = 130
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"The SQLite file, if --url names no store; ./{DATABASE} by default.",
 )
-@click.option("--processes", type=click.IntRange(1, 256), help="As many as there are processors.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="As many as there are processors, but 8 at most.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Look at so many files at most.")
 def demo(
     place: Place, path: Path | None, db: Path | None, processes: int | None, limit: int | None
@@ -59,7 +63,7 @@ def demo(
         run = _continued(app) or _begun(app, path, limit)
         began = time.time_ns() // 1000
         pipeline.cancel_unwanted(app.store, run)
-        _work(app, processes or os.cpu_count() or 1)
+        _work(app, processes or min(os.cpu_count() or 1, 8))
         if pipeline.left(app.store):
             click.echo("Not finished. Start it again, and it goes on from here.", err=True)
             return INTERRUPTED

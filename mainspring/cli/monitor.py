@@ -93,7 +93,7 @@ def _workers(workers: list[dict[str, Any]]) -> str:
 def stats(place: Place, since: str) -> None:
     """Numbers of jobs by state; what happened lately, and how long it took."""
     with place.app() as app:
-        counts, minutes, workers = app.counts(), app.statistics(since), app.workers()
+        counts, minutes, workers = app.store.counts(), app.statistics(since), app.workers()
     total = {str(state): count for state, count in totals(counts).items()}
     everything, tasks = Summary(minutes), by_task(minutes)
     value = {

@@ -95,7 +95,7 @@ def load_app(settings: Configuration, source: str) -> "Mainspring":
             return cast("Mainspring", load_program(source))
         except MainspringError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             told = f"{type(error).__name__}: {error}"
             raise ConfigError(f"app: {source!r} cannot be imported: {told}") from error
 

@@ -1,14 +1,16 @@
 """The command worker: runs jobs until it is told to stop."""
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import click
 from msgspec import Struct
 
 from mainspring.cli.options import Place, add_here, blame, command
-from mainspring.errors import InvalidArguments
+from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.events import (
     Bus,
     ChildDied,
@@ -48,7 +50,8 @@ def worker(place: Place, **arguments: str | None) -> int:
     settings = place.configuration(**arguments)
     if settings.app is None:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
-    add_here()
+    with blame("app", settings):
+        _find(settings.app)
     chosen: dict[str, Any] = {
         "processes": settings.processes,
         "threads": settings.threads or settings.concurrency,
@@ -70,6 +73,15 @@ def worker(place: Place, **arguments: str | None) -> int:
     return GRACE_RAN_OUT if worker.handed_back else 0
 
 
+def _find(app: str) -> None:
+    """Refuse an app whose package is not there, without running any of its code here."""
+    add_here()
+    place = app.rpartition(":")[0]
+    package = place.partition(".")[0]
+    if not place.endswith(".py") and not (package and find_spec(package)):
+        raise ConfigError(f"app: expected a module that can be imported, found no {package!r}")
+
+
 def told_on_stderr() -> Bus:
     """Events that say on stderr what happens to the worker; jobs are not told of."""
     bus = Bus()
@@ -79,7 +91,8 @@ def told_on_stderr() -> Bus:
 
 
 def _say(words: Callable[[Any], str], event: Any) -> None:
-    click.echo(f"{event.worker}: {words(event)}", err=True)
+    over_progress = "\r\x1b[K" if sys.stderr.isatty() else ""
+    click.echo(f"{over_progress}{event.worker}: {words(event)}", err=True)
 
 
 _WORDS: Mapping[type[Struct], Callable[[Any], str]] = {

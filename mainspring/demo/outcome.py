@@ -15,9 +15,10 @@ SHARES = (50, 95, 99)
 
 
 def outcome(run: Run, jobs: Iterable[Record], began: int, ended: int) -> dict[str, Any]:
-    """The figures of a run, for machines; `began` and `ended` bound this session (wall clock).
+    """The figures of a run, for machines.
 
-    Jobs per second count what ended in this session; a run that was continued has other jobs too.
+    Jobs per second count what ended between `began` and `ended` (wall clock): a run that was
+    continued has other jobs, too.
     """
     jobs = list(jobs)
     states = Counter(job.state for job in jobs)

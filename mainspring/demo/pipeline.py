@@ -37,7 +37,8 @@ def new_run(root: Path, report: Path) -> Run:
 def unfinished_run(store: Store) -> Run | None:
     """The run that was begun here and has not ended."""
     for job in store.find(Select(queues=(tasks.QUEUE,), states=UNENDED), limit=1):
-        for end in store.find(Select(tags=job.tags, tasks=(tasks.report.name,)), limit=1):
+        of_its_run = Select(tags=job.tags or ("",), tasks=(tasks.report.name,))
+        for end in store.find(of_its_run, limit=1):
             payload = codec.decode(end.payload)
             return Run(end.tags[0], payload["root"], payload["to"])
     return None

@@ -55,6 +55,7 @@ class Aio:
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._spreading = self._closed = False
+        self._variables = Variables()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mainspring-aio", daemon=True)
         self._thread.start()
@@ -114,6 +115,7 @@ class Aio:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         with self._runner.program.here():
+            self._variables = copy_context()
             while not self._closed:
                 try:
                     self._loop.run_forever()
@@ -145,7 +147,7 @@ class Aio:
             if self._idle:
                 self._idle.pop().set_result(None)
             else:
-                task = self._loop.create_task(self._take_turns())
+                task = self._loop.create_task(self._take_turns(), context=self._variables.copy())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         if count > 0:

@@ -3,7 +3,6 @@
 Pure figures; knows no store, no clock and no process.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,12 +54,16 @@ class Appetite:
             floor = 1 if kind == "async" else count
             self._habits.setdefault(kind, _Habit(floor, count, count + FEW))
 
-    def taste(self, jobs: Sequence[Claimed], kinds: Counter[str]) -> None:
-        """These jobs came, so many of each kind."""
-        weight = _weight(len(jobs))
+    def taste(self, jobs: Mapping[str, Sequence[Claimed]]) -> None:
+        """These jobs came, by kind."""
+        total = sum(map(len, jobs.values()))
+        if not total:
+            return
+        weight = _weight(total) if self._tasted else 1.0
+        size = sum(len(job.payload) for each in jobs.values() for job in each) / total
         for kind, habit in self._habits.items():
-            habit.share += weight * (kinds[kind] / len(jobs) - habit.share)
-        self._size += weight * (sum(len(job.payload) for job in jobs) / len(jobs) - self._size)
+            habit.share += weight * (len(jobs.get(kind, ())) / total - habit.share)
+        self._size += weight * (size - self._size)
         self._tasted = True
 
     def learn(self, ran: Mapping[str, Sequence[int]], waited: Mapping[str, int]) -> None:
@@ -112,7 +115,7 @@ class Appetite:
 
 def _weight(count: int) -> float:
     """How much so many new observations count against all older ones."""
-    return 1 - 0.9**count
+    return 1 - 0.97**count
 
 
 def _free(kind: str, stations: Sequence[Station]) -> int:

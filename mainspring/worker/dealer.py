@@ -1,6 +1,6 @@
 """Dealer: how many jobs to ask for, and who gets which. Knows no store."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from math import ceil
@@ -99,7 +99,7 @@ class Dealer:
                 sorted_out[kind].append(job)
             else:
                 sorted_out[kind] = [job]
-        self._appetite.taste(jobs, Counter({k: len(each) for k, each in sorted_out.items()}))
+        self._appetite.taste(sorted_out)
         left = [self._share_out(each, kind) for kind, each in sorted_out.items()]
         return unknown, list(chain.from_iterable(left))
 

@@ -6,10 +6,9 @@ A child process has one; with `in_process=True` the worker's own process has it.
 import threading
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mainspring.job import Cancelled, Claimed
-from mainspring.worker.aio import Aio
 from mainspring.worker.backlog import Entry, fed
 from mainspring.worker.batches import Batch
 from mainspring.worker.program import BatchRunnable, Marks, Program, Runnable
@@ -17,6 +16,11 @@ from mainspring.worker.reporter import Reporter
 from mainspring.worker.runner import Runner
 from mainspring.worker.threads import Threads
 from mainspring.worker.wire import Drop, Feed, Hello, News, Order, Quit, Recall, Stop, Worn
+
+if TYPE_CHECKING:
+    from mainspring.worker.aio import Aio
+
+Way: TypeAlias = "Threads | Aio | Batch"
 
 TICK = 0.05
 """Seconds between two looks at time limits and at what waits, while there is work."""
@@ -47,8 +51,8 @@ class Host:
         self._sizes = {"thread": threads, "async": tasks}
         self._reporter = Reporter(tell, self._waited, lambda: program.store, lease)
         self._runner = Runner(program, self._reporter, marks, worker)
-        self._ways: dict[str, Threads | Aio | Batch] = {}
-        self._way_of: dict[str, Threads | Aio | Batch] = {}
+        self._ways: dict[str, Way] = {}
+        self._way_of: dict[str, Way] = {}
         self._is_worn = False
         self._work = threading.Event()
         self._closed = threading.Event()
@@ -104,11 +108,14 @@ class Host:
             self._ways[way] = self._way(task)
         self._way_of[name] = self._ways[way]
 
-    def _way(self, task: Runnable) -> "Threads | Aio | Batch":
+    def _way(self, task: Runnable) -> Way:
         match task.kind:
             case "thread":
                 return Threads(self._runner, self._sizes["thread"], self._worn)
             case "async":
+                # asyncio takes as long to import as all the rest; many apps do without.
+                from mainspring.worker.aio import Aio
+
                 return Aio(self._runner, self._sizes["async"], self._worn)
             case "batch":
                 return Batch(self._runner, cast(BatchRunnable, task), self._worn)
@@ -123,7 +130,7 @@ class Host:
             [way] = self._ways.values()
             way.feed(entries)
         else:
-            sorted_out: dict[Threads | Aio | Batch, list[Entry]] = {}
+            sorted_out: dict[Way, list[Entry]] = {}
             for entry in entries:
                 sorted_out.setdefault(self._way_of[entry[0].task], []).append(entry)
             for way, mine in sorted_out.items():
@@ -171,7 +178,7 @@ class Host:
                 way.backlog.waited = 0
         return found
 
-    def _look_for_stale(self, way: "Threads | Aio | Batch") -> None:
+    def _look_for_stale(self, way: Way) -> None:
         patience = STALE + way.wait if isinstance(way, Batch) else STALE
         before = time.monotonic_ns() - patience
         self._give_back(way.backlog.stale(before), stale=True)

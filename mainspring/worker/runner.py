@@ -1,6 +1,5 @@
 """Runner: one job, and what its end means for it. Knows no store, no thread and no event loop."""
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -207,6 +206,8 @@ def _called(recipe: Recipe, payload: bytes, context: Context) -> bytes | None:
         return None
     if isawaitable(value):
         # A plain function may return a coroutine, as wrappers around `async def` do.
+        import asyncio
+
         value = asyncio.run(_awaited(value))
     return encoded(recipe.task, value)
 

@@ -119,7 +119,7 @@ class Worker:
         """The async twin of `run`, without signals; cancelling it stops the worker."""
         await asyncio.to_thread(self.start)
         try:
-            await asyncio.to_thread(self._join)
+            await asyncio.to_thread(self.join)
         except asyncio.CancelledError:
             await asyncio.to_thread(self.stop)
             raise
@@ -134,7 +134,7 @@ class Worker:
         self._thread.start()
         opened.wait()
         if pump.error is not None:
-            self._join()
+            self.join()
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Finish what runs within `timeout` (default: the grace time), hand back the rest, and
@@ -143,7 +143,16 @@ class Worker:
             return
         grace = None if timeout is None else microseconds(timeout, "timeout") / 1_000_000
         self._pump.stop(grace)
-        self._join()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until the worker that was started has ended; raises why if nobody asked it to."""
+        if self._thread is None or self._pump is None:
+            return
+        self._thread.join()
+        if self._pump.error is not None:
+            error, self._pump.error = self._pump.error, None
+            raise error
 
     def __enter__(self) -> Self:
         self.start()
@@ -212,14 +221,6 @@ class Worker:
             pump.phase = "stopped"
         finally:
             opened()
-
-    def _join(self) -> None:
-        if self._thread is None or self._pump is None:
-            return
-        self._thread.join()
-        if self._pump.error is not None:
-            error, self._pump.error = self._pump.error, None
-            raise error
 
     def _crew(self, pump: Pump) -> Crew:
         setup = Setup(

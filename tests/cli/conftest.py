@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mainspring import Mainspring, Tasks
+from mainspring import Mainspring, Retry, Tasks
 from mainspring.cli import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,10 +36,11 @@ Cli = Callable[..., Said]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, and an environment that says nothing about mainspring."""
+    """An empty folder, and an environment that says nothing but where the library is."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("MAINSPRING_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return tmp_path
 
 
@@ -64,8 +65,7 @@ def program() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         command = [sys.executable, "-m", "mainspring", *map(str, arguments)]
         pipe = subprocess.PIPE
         options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "text": True} | options
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        started.append(subprocess.Popen(command, env=environment, **options))
+        started.append(subprocess.Popen(command, **options))
         return started[-1]
 
     yield start
@@ -79,7 +79,7 @@ def app() -> Iterator[Mainspring]:
     """An app over `jobs.db`, with a task that doubles numbers and fails for others."""
     tasks = Tasks()
 
-    @tasks.task(max_retries=0)
+    @tasks.task(retry=Retry(never_on=(ValueError,)))
     def double(n: int) -> int:
         if n < 0:
             raise ValueError(f"{n} is below zero")

@@ -53,7 +53,7 @@ def test_enqueue_that_waits_tells_the_result(cli: Cli, app: Mainspring) -> None:
         said = cli(*AT, "enqueue", "--type", "double", "--payload", '{"n": -1}', "--wait")
         assert said.code == 1
         assert said.out.splitlines()[1:] == [
-            "Status: failed (retries exhausted)",
+            "Status: failed (permanent)",
             "Error: ValueError: -1 is below zero",
         ]
 

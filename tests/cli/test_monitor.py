@@ -51,9 +51,12 @@ def test_one_frame_of_a_store_without_workers(cli: Cli, app: Mainspring) -> None
 
 
 def test_the_monitor_shows_workers_at_work(cli: Cli, app: Mainspring) -> None:
-    with app.worker(in_process=True, threads=3, tasks=4):
-        [worker] = cli(*AT, "monitor", "--once", "--json").json["workers"]
-    assert (worker["state"], worker["busy"], worker["slots"]) == ("running", 0, 7)
+    with app.worker(in_process=True, threads=3) as worker:
+        said = cli(*AT, "monitor", "--once")
+        [shown] = cli(*AT, "monitor", "--once", "--json").json["workers"]
+    assert "\nWorkers: 0/3 active\n" in said.out
+    assert worker.name in said.out
+    assert (shown["id"], shown["busy"], shown["slots"]) == (worker.name, 0, 3)
 
 
 def test_without_a_terminal_frames_follow_each_other(app: Mainspring, program: Start) -> None:

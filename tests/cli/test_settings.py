@@ -40,7 +40,7 @@ def test_nothing_said_leaves_everything_open(here: Path) -> None:
 def test_a_url_can_be_what_a_variable_says(here: Path) -> None:
     found = configuration(here, {"SHOP_DB": "sqlite:///shop.db"}, url="env:SHOP_DB")
     assert found.url == "sqlite:///shop.db"
-    with pytest.raises(InvalidArguments, match="--url.*'SHOP_DB', which is not set"):
+    with pytest.raises(InvalidArguments, match=r"^--url: .*'SHOP_DB', which is not set"):
         configuration(here, {}, url="env:SHOP_DB")
 
 

@@ -235,6 +235,7 @@ class Model:
         if job is None or job.state is not State.RUNNING or job.token != change.token:
             return "lost"
         job.errors += change.error is not None
+        job.attempt -= change.give_back
         if job.cancel is not None and change.to is not State.COMPLETED:
             self.end(job, State.CANCELLED, job.cancel or None, wall)
             return "cancelled"
@@ -243,7 +244,6 @@ class Model:
             return "done"
         job.moves += 1
         job.token = job.cancel = None
-        job.attempt -= change.give_back
         job.losses = change.losses
         job.reason = change.reason
         score = job.score if change.old_score else None
@@ -308,6 +308,9 @@ class Model:
         )
 
     # --- look -----------------------------------------------------------------------------------
+
+    def with_fallen(self) -> list[Job]:
+        return [job for job in self.jobs.values() if self.fallen(job)]
 
     def queues(self) -> list[str]:
         return sorted({job.new.queue for job in self.jobs.values()})

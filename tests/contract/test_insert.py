@@ -138,6 +138,32 @@ def test_a_repeated_insert_is_answered_again_and_stores_nothing(stage: Stage) ->
     assert len(everything(stage.store)) == 3
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"payload": bytes(3)},
+        {"queue": "mail", "priority": -3},
+        {"delay": 7},
+        {"run_at": 1_900_000_000_000_007},
+        {"expires": DAY},
+        {"key": "k"},
+        {"unique": "u", "unique_for": MINUTE, "on_duplicate": "error"},
+        {"on_duplicate": "replace"},
+        {"unique_for": 5},
+        {"policy": Policy(Backoff(jitter=False), timeout=5, keep=6)},
+        {"headers": {"b": "1", "a": "2"}},
+        {"tags": ("b", "a", "b")},
+        {"label": "ü"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_whatever_a_job_says_its_repeat_is_known(stage: Stage, options: dict[str, Any]) -> None:
+    job = stage.put(**options)
+    stage.passes("1s")
+    (answer,) = stage.insert(msgspec.structs.replace(job))
+    assert answer.repeated
+
+
 def test_a_repeat_may_bring_new_jobs_along(stage: Stage) -> None:
     old, fresh = stage.put(), new()
     assert [answer.repeated for answer in stage.insert(fresh, old)] == [False, True]

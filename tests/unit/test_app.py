@@ -20,6 +20,7 @@ import mainspring
 from mainspring import (
     AsyncTask,
     ConfigError,
+    Context,
     IdConflict,
     InvalidArguments,
     InvalidState,
@@ -42,10 +43,12 @@ from mainspring import (
     UnknownDependency,
     UnknownJob,
 )
+from mainspring.context import RUNNING
 from mainspring.events import Enqueued
+from mainspring.ids import new_token
 from mainspring.locate import locate
 from mainspring.operations import Operations
-from mainspring.store import Health
+from mainspring.store import Claim, Grant, Health
 
 MEMORY = "sqlite://:memory:"
 
@@ -177,7 +180,9 @@ def test_what_cannot_be_enqueued_is_refused_and_nothing_is_stored(
 def test_a_payload_beyond_the_limit_is_refused_and_nothing_is_stored() -> None:
     with Mainspring(MEMORY, max_payload=100) as app:
         app.enqueue("x", "a" * 98)
-        many = [NewJob(id=uuid4().bytes, task="x", payload=b"1" * n) for n in (1, 101)]
+        many: list[NewJob[None]] = [
+            NewJob(id=uuid4().bytes, task="x", payload=b"1" * n) for n in (1, 101)
+        ]
         wrong: list[Callable[[], object]] = [
             lambda: app.enqueue("x", "a" * 99),
             lambda: app.enqueue("x", b"a" * 100),
@@ -186,9 +191,15 @@ def test_a_payload_beyond_the_limit_is_refused_and_nothing_is_stored() -> None:
             lambda: asyncio.run(app.aenqueue("x", "a" * 99)),
         ]
         for enqueue in wrong:
-            with pytest.raises(PayloadTooLarge, match="x|message: expected .* at most 100 bytes"):
+            with pytest.raises(PayloadTooLarge, match=r"x|message: expected .* at most 100 bytes"):
                 enqueue()
         assert len(app.find()) == 1
+
+
+@pytest.mark.parametrize("limit", [0, -1, "1MB", True, None])
+def test_the_limit_is_a_number_of_bytes(limit: Any) -> None:
+    with pytest.raises(InvalidArguments, match="max_payload: expected bytes"):
+        Mainspring(MEMORY, max_payload=limit)
 
 
 def test_a_megabyte_is_the_limit_unless_said_otherwise(app: Mainspring) -> None:
@@ -215,7 +226,8 @@ def test_many_jobs_are_stored_together_or_not_at_all(app: Mainspring) -> None:
         with pytest.raises(error):
             app.enqueue_many(iterable)
     assert app.counts()["default"]["pending"] == 100
-    assert app.enqueue_many([]) == []
+    nothing: list[NewJob[int]] = []
+    assert app.enqueue_many(nothing) == []
 
 
 def test_a_repeated_enqueue_of_one_id_gives_the_same_job(app: Mainspring) -> None:
@@ -239,7 +251,7 @@ def test_a_taken_unique_key_gives_its_holder_or_an_error_as_the_job_says(app: Ma
     assert caught.value.holder == first.id.bytes
     third = send.using(on_duplicate="replace").enqueue("a")
     assert third.id != first.id
-    many = app.enqueue_many([send.job("a"), send.job("c")])
+    many: list[Job[None]] = app.enqueue_many([send.job("a"), send.job("c")])
     assert [job.duplicate for job in many] == [True, False]
     assert many[0].id == third.id
 
@@ -319,7 +331,7 @@ def test_one_spoiled_wish_does_not_spoil_those_beside_it(app: Mainspring) -> Non
             add.using(depends_on=[uuid4()]).aenqueue(3),
             add.aenqueue(4),
         ]
-        return await asyncio.gather(*wishes, return_exceptions=True)
+        return list(await asyncio.gather(*wishes, return_exceptions=True))
 
     one, unique, conflict, duplicate, unknown, four = asyncio.run(main())
     assert isinstance(unique, UniqueTaken)
@@ -424,7 +436,7 @@ def test_a_result_comes_back_as_the_type_the_function_declares(app: Mainspring) 
 def test_no_result_is_none(app: Mainspring) -> None:
     job = send.enqueue("a")
     take(app, "mail").ack()
-    assert job.result(timeout=10) is None  # type: ignore[func-returns-value]
+    assert job.result(timeout=10) is None
 
 
 def test_waiters_are_woken_when_the_job_ends(app: Mainspring) -> None:
@@ -514,6 +526,25 @@ def test_a_result_is_not_waited_for_where_that_would_block_an_event_loop(app: Ma
         assert job.result() == 3
 
     asyncio.run(main())
+
+
+def test_a_job_that_waits_for_another_is_warned(app: Mainspring) -> None:
+    waiting, other = add.enqueue(1), add.enqueue(2)
+    outer, inner = app.queue("default").consume_many(2)
+    inner.ack(3)
+    grant = Grant(token=new_token(), worker="w1", lease=60_000_000)
+    outer.release()
+    [job] = app.store.exchange([], Claim(grant=grant, limit=1, slots=1)).jobs
+    assert job.id == waiting.id.bytes
+    token = RUNNING.set(Context(job, worker="w1", deadline=None, channel=NO_CHANNEL))
+    try:
+        with pytest.warns(RuntimeWarning, match="a job waits for another job"):
+            assert other.result(timeout=10) == 3
+    finally:
+        RUNNING.reset(token)
+
+
+NO_CHANNEL: Any = None
 
 
 def test_closing_the_app_ends_all_waits() -> None:
@@ -901,6 +932,7 @@ def test_an_app_typed_in_cannot_be_found_by_others() -> None:
 
 
 # --- twins ---------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("face", [Mainspring, Operations, Job, Queue, Message, AsyncTask])
 def test_every_async_method_has_a_sync_namesake_with_the_same_parameters(face: type) -> None:

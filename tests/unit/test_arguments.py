@@ -203,7 +203,7 @@ def test_a_context_parameter_is_filled_in_wherever_it_stands() -> None:
 def test_a_context_cannot_be_given_with_a_job(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidArguments, match="filled in by the worker|extra positional"):
+    with pytest.raises(InvalidArguments, match=r"filled in by the worker|extra positional"):
         arguments(function).pack(args, kwargs)
 
 
@@ -242,7 +242,7 @@ def mangled(__x: int) -> None: ...
 def test_signatures_no_payload_can_carry_are_refused(
     function: Callable[..., Any], words: str
 ) -> None:
-    with pytest.raises(TaskError, match="^here: ") as caught:
+    with pytest.raises(TaskError, match=r"^here: ") as caught:
         signature_of(function, "here")
     assert words in str(caught.value)
 
@@ -252,7 +252,7 @@ def unknown(x: int, y: "NoSuchThing") -> None: ...  # type: ignore[name-defined]
 def unstorable(x: int, y: Callable[[], int]) -> None: ...
 def ambiguous(x: str | datetime) -> None: ...
 def bad_default(x: int = "1") -> None: ...  # type: ignore[assignment]
-def naive_default(x: datetime = datetime(2026, 1, 1)) -> None: ...  # noqa: B008
+def naive_default(x: datetime = datetime(2026, 1, 1)) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_local_class_in_a_text_annotation_is_an_error_and_never_any() -> None:
 
     def function(local: "Local") -> None: ...
 
-    with pytest.raises(TaskError, match="parameter 'local'.*importable at run time"):
+    with pytest.raises(TaskError, match=r"parameter 'local'.*importable at run time"):
         arguments(function)
 
 

@@ -179,7 +179,7 @@ NAIVE = datetime(2026, 1, 2)
     ],
 )
 def test_naive_datetimes_are_refused_however_deep(hint: Any, value: object) -> None:
-    with pytest.raises(InvalidArguments, match="aware|timezone"):
+    with pytest.raises(InvalidArguments, match=r"aware|timezone"):
         Shape(hint, "x").decode(encode(value, "x"), "mail")
 
 
@@ -227,7 +227,7 @@ class Foreign:
     ],
 )
 def test_types_that_json_cannot_tell_or_hold_are_refused_when_declared(hint: Any) -> None:
-    with pytest.raises(TaskError, match="^here: "):
+    with pytest.raises(TaskError, match=r"^here: "):
         Shape(hint, "here")
 
 

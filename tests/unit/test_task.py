@@ -192,7 +192,7 @@ def test_a_name_can_be_taken_once_aliases_included() -> None:
     tasks = Tasks()
     first = tasks.task(aliases=["old"])(send)
     for policies in ({}, {"name": "x", "aliases": ["send"]}, {"name": "old"}):
-        with pytest.raises(TaskError, match="the name '(send|old)' is taken by") as caught:
+        with pytest.raises(TaskError, match=r"the name '(send|old)' is taken by") as caught:
             tasks.task(**policies)(generatorless)
         assert str(caught.value).count(HERE) == 2
     assert tasks["send"] is first
@@ -433,7 +433,7 @@ def test_bytes_are_a_result_like_any_other() -> None:
 def test_a_result_that_cannot_be_stored_is_an_error_that_names_the_task() -> None:
     task = Tasks().task(send)
     for value in (object(), float("nan"), "\udcff"):
-        with pytest.raises(InvalidArguments, match="^result of send: "):
+        with pytest.raises(InvalidArguments, match=r"^result of send: "):
             task.encode_result(value)
 
 
@@ -444,7 +444,7 @@ def test_a_payload_that_does_not_fit_is_refused_before_the_function_is_called() 
         called.append(x)
 
     task = Tasks().task(work)
-    with pytest.raises(InvalidArguments, match="^work: x: expected `int`, got `str`"):
+    with pytest.raises(InvalidArguments, match=r"^work: x: expected `int`, got `str`"):
         task.call(b'{"x":"1"}', current())
     assert called == []
 
@@ -623,7 +623,7 @@ def test_late_handlers_run_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     [lambda: 1, lambda a, b, c: 1, lambda payload, *, extra: 1, Emailer, 3, "no colon", ":x", "x:"],
 )
 def test_what_cannot_take_a_payload_is_no_handler(handler: Any) -> None:
-    with pytest.raises(TaskError, match="^handler 'mail.x': "):
+    with pytest.raises(TaskError, match=r"^handler 'mail\.x': "):
         Tasks("mail", handlers={"x": handler})
 
 

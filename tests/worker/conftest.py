@@ -50,10 +50,6 @@ class Gate:
             pass
 
 
-class Heard(list[E]):
-    """Events of one kind, as they came."""
-
-
 class House:
     """A store in a file, an app on it, and workers of one sort."""
 
@@ -70,7 +66,7 @@ class House:
         """A worker, not yet started; stopped after the test."""
         options = {"lease": "5s", "grace": "5s", "in_process": self.in_process} | options
         if not options["in_process"]:
-            options["app"] = "tests.worker.workshop:app"
+            options.setdefault("app", "tests.worker.workshop:app")
         store = options.pop("store", self.app.store)
         worker = Worker(store, program=self.app, **options)
         self._stack.callback(lambda: worker.stop(0))

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +24,9 @@ tasks = Tasks()
 
 AT_ONCE = Retry(max_retries=2, base=0.001, jitter=False)
 ONCE = Retry(max_retries=0)
+
+others: list[int] = []
+"""One entry for each `nap` that runs."""
 
 leftover: ContextVar[str] = ContextVar("leftover", default="nothing")
 
@@ -218,15 +222,43 @@ def die_once(gate: str) -> int:
     return current().attempt
 
 
+@tasks.task(retry=Retry(max_retries=5, base=0.001))
+def alone() -> int:
+    """Fails unless it is the only job that runs in this process."""
+    time.sleep(0.05)
+    if others:
+        raise RuntimeError("not alone")
+    return current().attempt
+
+
 @tasks.task
 def pid() -> int:
     return os.getpid()
 
 
 @tasks.task
+def nap(seconds: float) -> None:
+    others.append(1)
+    time.sleep(seconds)
+    others.pop()
+
+
+@tasks.task
 def hold_the_gil(seconds: float) -> None:
     """Keeps every other thread of its process from running."""
     ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+@tasks.task
+def handlers() -> str:
+    """What a program started by a task does about SIGINT and SIGTERM."""
+    code = (
+        "import signal as s;"
+        "print(*('default' if s.getsignal(n) in (s.SIG_DFL, s.default_int_handler) else 'other'"
+        " for n in (s.SIGINT, s.SIGTERM)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
 
 
 # --- saying things -------------------------------------------------------------------------------
@@ -237,6 +269,13 @@ def tell(steps: int) -> None:
     for step in range(steps):
         current().log(f"step {step}", of=steps)
         current().progress(100 * (step + 1) / steps, f"step {step}")
+
+
+@tasks.task
+def tell_and_wait(gate: str) -> None:
+    current().progress(50, "half")
+    _enter(gate)
+    _wait(gate)
 
 
 @tasks.task

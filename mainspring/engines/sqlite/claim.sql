@@ -1,8 +1,20 @@
 -- name: known
-SELECT 1 FROM granted WHERE token = ?;
+SELECT EXISTS(SELECT 1 FROM granted WHERE token = ?), EXISTS(SELECT 1 FROM release);
 
--- name: open_queues
-SELECT id, name FROM queue WHERE NOT paused;
+-- name: all_queues
+SELECT q.id, q.name,
+  (SELECT min(due) FROM later WHERE queue = q.id), (SELECT min(at) FROM expiry WHERE queue = q.id),
+  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id),
+  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id - 1)
+FROM queue q WHERE NOT q.paused;
+
+-- name: named_queues
+SELECT q.id, q.name,
+  (SELECT min(due) FROM later WHERE queue = q.id), (SELECT min(at) FROM expiry WHERE queue = q.id),
+  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id),
+  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id - 1)
+FROM json_each(?) e CROSS JOIN queue q ON q.name = e.value
+WHERE NOT q.paused ORDER BY e.key;
 
 -- name: due
 SELECT number, state FROM later WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?;
@@ -22,19 +34,18 @@ DELETE FROM later WHERE number IN (SELECT value FROM json_each(?));
 -- name: late
 SELECT number FROM expiry WHERE queue = ? AND at <= ? ORDER BY at LIMIT ?;
 
--- name: next_due
-SELECT min((SELECT min(due) FROM later WHERE queue = e.value)) FROM json_each(?) e;
-
--- name: any_ready
-SELECT 1 FROM ready WHERE lane = ? LIMIT 1;
+-- name: late_among
+SELECT j.number FROM json_each(?) e CROSS JOIN job j ON j.number = e.value WHERE j.expires <= ?;
 
 -- name: ready
-SELECT r.number, ?, j.id, ?, t.name, j.payload, r.attempt + 1, r.claims + 1, r.losses,
-  j.created, r.score + r.lift, p.body, j.headers,
-  r.careful, r.score, ?, ?, j.task, j.flags, j.expires
+SELECT r.number, j.id, j.payload, r.attempt + 1, r.claims + 1, r.losses,
+  j.created, r.score + r.lift, j.headers, j.policy, r.score,
+  ? | (j.task << 8) | (r.careful << 6) | j.flags
 FROM ready r CROSS JOIN job j ON j.number = r.number
-CROSS JOIN task t ON t.id = j.task CROSS JOIN policy p ON p.id = j.policy
 WHERE r.lane = ? AND (r.score, r.number) > (?, ?) ORDER BY r.score, r.number LIMIT ?;
+
+-- name: tasks
+SELECT t.id FROM json_each(?) e CROSS JOIN task t ON t.name = e.value;
 
 -- name: run
 INSERT INTO running
@@ -54,6 +65,11 @@ FROM json_each(?) e CROSS JOIN ready r ON r.lane = ?
 -- name: unready_some
 DELETE FROM ready WHERE (lane, score, number) IN (
   SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+);
+
+-- name: unexpire
+DELETE FROM expiry WHERE (queue, at, number) IN (
+  SELECT j.queue, j.expires, j.number FROM json_each(?) e CROSS JOIN job j ON j.number = e.value
 );
 
 -- name: grant

@@ -107,6 +107,11 @@ def end(step: Step, ended: Mapping[int, int], budget: int | None = SLICE) -> Non
         wave = _follow(step, wave, edges)
 
 
+def follow(step: Step, ended: Mapping[int, int], edges: Sequence[tuple[int, int, int]]) -> None:
+    """See to these edges alone (parent, child, anyway), whose parents ended some time ago."""
+    end(step, _follow(step, ended, edges), budget=None)
+
+
 def _leave(step: Step, wave: dict[int, int], done: Sequence[tuple[int, int, int]]) -> None:
     """Leave the dependents not reached to later steps."""
     after = {parent: child for parent, child, _ in done}

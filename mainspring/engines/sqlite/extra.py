@@ -30,14 +30,15 @@ _decode_headers = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 def encode_extra(job: NewJob) -> bytes | None:  # type: ignore[type-arg]
     """The column for this job; equal jobs give equal bytes."""
+    keyed = job.unique is not None  # without a key the rest says nothing
     extra = Extra(
         job.delay,
         job.run_at,
         job.expires,
         job.key,
         job.unique,
-        job.unique_for,
-        job.on_duplicate,
+        job.unique_for if keyed else 0,
+        job.on_duplicate if keyed else "return",
         job.edges,
         job.tags,
         job.label,

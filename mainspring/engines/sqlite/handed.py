@@ -1,31 +1,37 @@
-"""What this process claimed and has not settled: by token and number, what a settle must know.
+"""What this process claimed and has not settled: by token and number, the kind of job.
 
 Only a memory: what is not in it (a receipt from another process, a restart) is read instead.
+A kind is one integer, so that whole batches are compared and counted without looking inside:
+queue << 40 | task << 8 | suspect << 7 | careful << 6 | flags.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+
+CAREFUL, SUSPECT = 64, 128
+"""Beside the flags of codes.py in a kind's lowest bits."""
 
 
-class Kind(NamedTuple):
-    """What jobs of one claim share, for counts, statistics and the chores at a job's end."""
+def queue_of(kind: int) -> int:
+    """The queue of such jobs."""
+    return kind >> 40
 
-    queue: int
-    task: int
-    flags: int
+
+def task_of(kind: int) -> int:
+    """The task of such jobs."""
+    return kind >> 8 & 0xFFFFFFFF
 
 
 class Handed:
-    """Claimed jobs by (token, number)."""
+    """Kinds of claimed jobs by token and number."""
 
     def __init__(self) -> None:
-        self._grants: dict[int, dict[int, Kind]] = {}
+        self._grants: dict[int, dict[int, int]] = {}
 
-    def remember(self, token: int, kinds: dict[int, Kind]) -> None:
+    def remember(self, token: int, kinds: dict[int, int]) -> None:
         """These numbers are held under the token."""
-        self._grants.setdefault(token, {}).update(kinds)
+        self._grants[token] = kinds
 
-    def kinds(self, token: int, numbers: Iterable[int]) -> list[Kind] | None:
+    def kinds(self, token: int, numbers: Iterable[int]) -> list[int] | None:
         """The kind of each, in order; None when one is not known."""
         grant = self._grants.get(token)
         if grant is None:
@@ -35,14 +41,20 @@ class Handed:
         except KeyError:
             return None
 
-    def forget(self, token: int, numbers: Iterable[int]) -> None:
+    def forget(self, token: int, numbers: Collection[int] | Mapping[int, object]) -> None:
         """They are settled, or lost."""
         grant = self._grants.get(token)
         if grant is None:
             return
-        for number in numbers:
-            grant.pop(number, None)
-        if not grant:
+        if len(numbers) < len(grant):
+            for number in numbers:
+                grant.pop(number, None)
+            return
+        # A whole grant at once, the common case: what is left, if anything, is left by repeats.
+        rest = grant.keys() - numbers
+        if rest:
+            self._grants[token] = {number: grant[number] for number in rest}
+        else:
             del self._grants[token]
 
     def drop(self, tokens: Iterable[int]) -> None:

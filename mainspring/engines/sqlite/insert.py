@@ -72,34 +72,63 @@ def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
 
 def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
     """The rows of `job`."""
-    names, connection, wall = step.names, step.connection, step.wall
+    wall = step.wall
+    numbers = _Numbers(step)
     rows = []
-    aging: dict[int, int] = {}
     for number, job in enumerate(jobs, first):
-        queue = names.queue(connection, job.queue)
-        lift = 0
-        if job.priority:
-            if queue not in aging:
-                (aging[queue],) = step.row(SQL["aging"], (queue,))
-            lift = job.priority * aging[queue]
+        queue, task, policy, flags = numbers.of(job)
+        plain = not flags & ~(KEEPS | SINGLE) and not job.delay and job.run_at is None
         rows.append(
             (
                 number,
                 job.id,
                 queue,
-                names.task(connection, job.task),
-                _flags(job),
+                task,
+                flags,
                 wall,
                 job.priority,
-                lift,
-                names.policy(connection, encode_policy(job.policy)),
+                job.priority and job.priority * numbers.aging(queue),
+                policy,
                 None if job.expires is None else wall + job.expires,
                 job.payload,
                 encode_headers(job),
-                encode_extra(job),
+                None if plain and job.label is None else encode_extra(job),
             )
         )
     return rows
+
+
+class _Numbers:
+    """The numbers in the rows of one call's jobs. Jobs of one task share their policy object."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._aging: dict[int, int] = {}
+        self._known: dict[tuple[str, str, int], tuple[int, int, int, int]] = {}
+
+    def of(self, job: Job) -> tuple[int, int, int, int]:
+        """Queue, task, policy and flags."""
+        key = job.queue, job.task, id(job.policy)
+        if (numbers := self._known.get(key)) is None:
+            names, connection = self._step.names, self._step.connection
+            flags = 0 if job.policy.keep is None else KEEPS
+            if job.policy.retry.max_retries == 0:
+                flags |= SINGLE
+            numbers = self._known[key] = (
+                names.queue(connection, job.queue),
+                names.task(connection, job.task),
+                names.policy(connection, encode_policy(job.policy)),
+                flags,
+            )
+        queue, task, policy, flags = numbers
+        return queue, task, policy, flags | _flags(job)
+
+    def aging(self, queue: int) -> int:
+        """The aging of a queue."""
+        if (aging := self._aging.get(queue)) is None:
+            (aging,) = self._step.row(SQL["aging"], (queue,))
+            self._aging[queue] = aging
+        return aging
 
 
 def _flags(job: Job) -> int:
@@ -112,10 +141,6 @@ def _flags(job: Job) -> int:
         flags |= MARKED
     if job.edges:
         flags |= EDGES
-    if job.policy.keep is not None:
-        flags |= KEEPS
-    if job.policy.retry.max_retries == 0:
-        flags |= SINGLE
     return flags
 
 
@@ -317,7 +342,8 @@ class _Call:
             self._step.many(SQL["edge"], rows.values())
         if outside:
             ended = dict(self._step.rows(SQL["ended"], (as_json(list(outside)),)))
-            ending.end(self._step, ended, budget=None)
+            edges = [(parent, child, anyway) for parent, child, anyway, _ in rows.values()]
+            ending.follow(self._step, ended, [edge for edge in edges if edge[0] in ended])
 
 
 def _look_up(step: Step, ids: Iterable[bytes]) -> dict[bytes, _Known]:

@@ -13,53 +13,52 @@ class Names:
     a transaction added that was rolled back: then `forget`."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, int] = {}
-        self._tasks: dict[str, int] = {}
-        self._policies: dict[bytes, int] = {}
-        self._bodies: dict[int, Policy] = {}
+        self._numbers: dict[tuple[str, str | bytes], int] = {}
+        self._values: dict[tuple[str, int], str | bytes] = {}
 
     def forget(self) -> None:
         """Learn everything anew."""
-        self.__init__()  # type: ignore[misc]
+        self._numbers = {}
+        self._values = {}
 
     def queue(self, connection: Connection, name: str) -> int:
         """The number of a queue, which is made if there is none."""
-        if (number := self._queues.get(name)) is None:
-            number = self._queues[name] = _intern(connection, "queue", name)
-        return number
-
-    def known_queue(self, connection: Connection, name: str) -> int | None:
-        """The number of a queue; None if there is none."""
-        if (number := self._queues.get(name)) is None:
-            row = connection.execute(SQL["find_queue"], (name,)).fetchone()
-            if row is None:
-                return None
-            number = self._queues[name] = row[0]
-        return number
+        return self._number(connection, "queue", name)
 
     def task(self, connection: Connection, name: str) -> int:
         """The number of a task's name."""
-        if (number := self._tasks.get(name)) is None:
-            number = self._tasks[name] = _intern(connection, "task", name)
-        return number
+        return self._number(connection, "task", name)
 
     def policy(self, connection: Connection, body: bytes) -> int:
         """The number of an encoded policy."""
-        if (number := self._policies.get(body)) is None:
-            number = self._policies[body] = _intern(connection, "policy", body)
-        return number
+        return self._number(connection, "policy", body)
+
+    def queue_name(self, connection: Connection, number: int) -> str:
+        """The name of a queue."""
+        return str(self._value(connection, "queue", number))
+
+    def task_name(self, connection: Connection, number: int) -> str:
+        """The name of a task."""
+        return str(self._value(connection, "task", number))
+
+    def policy_body(self, connection: Connection, number: int) -> bytes:
+        """A policy, encoded."""
+        return bytes(self._value(connection, "policy", number))  # type: ignore[arg-type]
 
     def policy_of(self, connection: Connection, number: int) -> Policy:
-        """The policy that a number stands for."""
-        if (policy := self._bodies.get(number)) is None:
-            (body,) = connection.execute(SQL["policy_body"], (number,)).fetchone()
-            policy = self._bodies[number] = decode_policy(body)
-        return policy
+        """A policy."""
+        return decode_policy(self.policy_body(connection, number))
 
+    def _number(self, connection: Connection, table: str, value: str | bytes) -> int:
+        if (number := self._numbers.get((table, value))) is None:
+            rows = connection.execute(SQL[f"find_{table}"], (value,)).fetchall()
+            if not rows:
+                rows = connection.execute(SQL[f"add_{table}"], (value,)).fetchall()
+            number = self._numbers[table, value] = rows[0][0]
+        return number
 
-def _intern(connection: Connection, table: str, value: str | bytes) -> int:
-    row = connection.execute(SQL[f"find_{table}"], (value,)).fetchone()
-    if row is None:
-        row = connection.execute(SQL[f"add_{table}"], (value,)).fetchone()
-    number: int = row[0]
-    return number
+    def _value(self, connection: Connection, table: str, number: int) -> str | bytes:
+        if (value := self._values.get((table, number))) is None:
+            ((value,),) = connection.execute(SQL[f"{table}_value"], (number,)).fetchall()
+            self._values[table, number] = value
+        return value

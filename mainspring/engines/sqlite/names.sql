@@ -16,5 +16,11 @@ SELECT id FROM policy WHERE body = ?;
 -- name: add_policy
 INSERT INTO policy(body) VALUES(?) RETURNING id;
 
--- name: policy_body
+-- name: queue_value
+SELECT name FROM queue WHERE id = ?;
+
+-- name: task_value
+SELECT name FROM task WHERE id = ?;
+
+-- name: policy_value
 SELECT body FROM policy WHERE id = ?;

@@ -61,14 +61,15 @@ def delete(step: Step, numbers: Sequence[int]) -> Slice:
     waiting = [job for job in found if job.state < COMPLETED and job.state != RUNNING]
     if waiting:
         ending.end_waiting(step, waiting, CANCELLED, None, budget=None)
-    awaited = dict(step.rows(SQL["awaited"], (as_json([job.number for job in found]),)))
+    ended = as_json([job.number for job in found if job.state >= COMPLETED])
+    awaited = dict(step.rows(SQL["awaited"], (ended,)))
     gone = []
     for job in found:
         if job.state == RUNNING:
             answer.refused[job.id] = "the job is running; cancel it first"
         elif job.number in awaited:
             child = UUID(bytes=awaited[job.number])
-            answer.refused[job.id] = f"job {child} has not ended and waits for it"
+            answer.refused[job.id] = f"job {child}, which depends on it, has not ended"
         else:
             answer.ids.append(job.id)
             gone.append(job.number)

@@ -1,7 +1,8 @@
 """Settle: write what finished attempts mean, each fenced by the grant it was made under."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,19 +10,18 @@ import msgspec
 from mainspring.engines.sqlite import ending
 from mainspring.engines.sqlite.codes import (
     CANCELLED,
+    CHORES,
     CODE,
     COMPLETED,
-    EDGES,
     EXPIRES,
     FAILED,
     KEEPS,
     PENDING,
     RETRYING,
     RUNNING,
-    UNIQUE,
     default_lane,
 )
-from mainspring.engines.sqlite.handed import Kind
+from mainspring.engines.sqlite.handed import queue_of, task_of
 from mainspring.engines.sqlite.places import places
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
@@ -54,23 +54,15 @@ def settle(step: Step, transitions: Sequence[Transition]) -> Settled:
 
 
 def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> None:
-    plain: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    completed: defaultdict[int, list[Transition]] = defaultdict(list)
     others: list[Transition] = []
     for each in transitions:
-        if each.to is State.COMPLETED and each.result is None:
-            plain[each.token][each.number] = each.took
-        else:
-            others.append(each)
+        (completed[each.token] if each.to is State.COMPLETED else others).append(each)
     ended: dict[int, int] = {}
-    missing: list[Transition] = []
-    for token, tooks in plain.items():
-        if not _complete(step, token, tooks, ended):
-            others += [
-                Transition(number, token, State.COMPLETED, took=took)
-                for number, took in tooks.items()
-            ]
-    if others:
-        missing = _one_by_one(step, others, ended, answer)
+    for token, batch in completed.items():
+        if not _complete(step, token, batch, ended):
+            others += batch
+    missing = _one_by_one(step, others, ended, answer) if others else []
     if ended:
         step.matters = True
         _see_to_dependents(step, ended)
@@ -78,53 +70,65 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
         _look_for(step, missing, answer)
 
 
-# --- the common case: successes without a result ------------------------------------------------
+# --- the common case: successes, by whole sets --------------------------------------------------
 
 
-def _complete(step: Step, token: int, tooks: dict[int, int], ended: dict[int, int]) -> bool:
-    """Complete all of these, by whole sets; False (and nothing done) if one needs a closer look."""
+def _complete(step: Step, token: int, batch: Sequence[Transition], ended: dict[int, int]) -> bool:
+    """Complete all of these; False (and nothing done) if one needs a closer look."""
+    tooks = {each.number: each.took for each in batch}
     numbers = as_json(list(tooks))
     kinds = step.handed.kinds(token, tooks)
     if kinds is None:
-        kinds = [Kind(*row) for row in step.rows(SQL["kinds"], (numbers,))]
-    if len(kinds) < len(tooks) or any(kind.flags & KEEPS for kind in set(kinds)):
+        kinds = [kind for (kind,) in step.rows(SQL["kinds"], (numbers,))]
+    special = {kind for kind in set(kinds) if kind & (KEEPS | CHORES)}
+    if len(kinds) < len(tooks) or any(kind & KEEPS for kind in special):
         return False
-    done = step.run(SQL["complete"], (step.wall, as_json(tooks), token)).rowcount
-    if done < len(tooks):
+    if _write_completed(step, token, batch, tooks) < len(tooks):
         step.run(SQL["uncomplete"], (numbers, token))
         return False
     step.run(SQL["unrun"], (token, numbers))
     step.run(SQL["left"], (len(tooks), token))
-    for number in tooks:
-        ended[number] = COMPLETED
-    _count(step, kinds, list(tooks.values()))
-    special = [
-        (number, kind.flags) for number, kind in zip(tooks, kinds, strict=True) if kind.flags
-    ]
+    ended.update(dict.fromkeys(tooks, COMPLETED))
+    _count(step, kinds, tooks)
     if special:
-        ending.let_go(step, special)
-    step.after(lambda: step.handed.forget(token, tooks))
+        ending.let_go(step, zip(tooks, kinds, strict=True))
+    step.after(partial(step.handed.forget, token, tooks))
     return True
 
 
-def _count(step: Step, kinds: Sequence[Kind], tooks: Sequence[int]) -> None:
-    by_kind: dict[tuple[int, int], list[int]] = {}
-    if len(groups := set(kinds)) == 1:
-        kind = kinds[0]
-        by_kind[kind.queue, kind.task] = list(tooks)
+def _write_completed(
+    step: Step, token: int, batch: Sequence[Transition], tooks: Mapping[int, int]
+) -> int:
+    """Write the rows of `finished` for those that are held; how many that were."""
+    results = [
+        (step.wall, each.took, each.result, each.number, token)
+        for each in batch
+        if each.result is not None
+    ]
+    done = step.many(SQL["complete_with"], results) if results else 0
+    if len(results) < len(batch):
+        if results:
+            tooks = {each.number: each.took for each in batch if each.result is None}
+        done += step.run(SQL["complete"], (step.wall, as_json(tooks), token)).rowcount
+    return done
+
+
+def _count(step: Step, kinds: Sequence[int], tooks: Mapping[int, int]) -> None:
+    runs: dict[int, list[int]] = {kind >> 8: [] for kind in set(kinds)}
+    if len(runs) == 1:
+        runs = {kinds[0] >> 8: list(tooks.values())}
     else:
-        by_kind = {(kind.queue, kind.task): [] for kind in groups}
-        for kind, took in zip(kinds, tooks, strict=True):
-            by_kind[kind.queue, kind.task].append(took)
-    for (queue, task), runs in by_kind.items():
-        step.moved[queue, RUNNING] -= len(runs)
-        step.moved[queue, COMPLETED] += len(runs)
-        _tell(step, queue, task, runs, completed=len(runs))
+        for kind, took in zip(kinds, tooks.values(), strict=True):
+            runs[kind >> 8].append(took)
+    for kind, each in runs.items():
+        queue, task = queue_of(kind << 8), task_of(kind << 8)
+        step.moved[queue, RUNNING] -= len(each)
+        step.moved[queue, COMPLETED] += len(each)
+        _tell(step, queue, task, each, completed=len(each))
 
 
 def _tell(step: Step, queue: int, task: int, runs: list[int], **counts: int) -> None:
-    statistics, wall = step.statistics, step.wall
-    step.after(lambda: statistics.ended(wall, queue, task, runs, **counts))
+    step.after(partial(step.statistics.ended, step.wall, queue, task, runs, **counts))
 
 
 # --- everything else ----------------------------------------------------------------------------
@@ -238,7 +242,7 @@ def _note_end(
             *(attempt, job.claims, *memory, keep, reason, transition.result),
         )
     )
-    if job.flags & (UNIQUE | EDGES):
+    if job.flags & CHORES:
         rows.let_go.append((job.number, job.flags))
 
 

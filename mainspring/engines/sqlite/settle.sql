@@ -1,5 +1,6 @@
 -- name: kinds
-SELECT queue, task, flags FROM json_each(?) e CROSS JOIN job j ON j.number = e.value;
+SELECT (queue << 40) | (task << 8) | flags
+FROM json_each(?) e CROSS JOIN job j ON j.number = e.value;
 
 -- The fence is the number of rows: what is not held under the token is not there to be moved.
 -- name: complete
@@ -7,6 +8,11 @@ INSERT INTO finished
 SELECT r.number, 6, r.queue, ?, e.value, r.attempt, r.claims, r.token, 6, NULL, NULL, NULL
 FROM json_each(?) e CROSS JOIN running r ON r.number = CAST(e.key AS INTEGER)
 WHERE r.token = ?;
+
+-- name: complete_with
+INSERT INTO finished
+SELECT number, 6, queue, ?, ?, attempt, claims, token, 6, NULL, NULL, ?
+FROM running WHERE number = ? AND token = ?;
 
 -- name: uncomplete
 DELETE FROM finished WHERE number IN (

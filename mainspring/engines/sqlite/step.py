@@ -56,9 +56,9 @@ class Step:
         """Execute one statement."""
         return self._cursor.execute(statement, parameters)
 
-    def many(self, statement: str, rows: Iterable[Any]) -> None:
-        """Execute one statement for each row of parameters."""
-        self._cursor.executemany(statement, rows)
+    def many(self, statement: str, rows: Iterable[Any]) -> int:
+        """Execute one statement for each row of parameters; how many rows that changed."""
+        return self._cursor.executemany(statement, rows).rowcount
 
     def rows(self, statement: str, parameters: Any = ()) -> list[Any]:
         """All rows of a query."""

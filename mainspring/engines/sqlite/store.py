@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from mainspring.engines.sqlite import (
     check,
-    claim,
     clock,
     health,
     leases,
@@ -25,6 +24,8 @@ from mainspring.engines.sqlite import (
 )
 from mainspring.engines.sqlite import migrate as schema
 from mainspring.engines.sqlite.address import address
+from mainspring.engines.sqlite.claim import claim as take
+from mainspring.engines.sqlite.claim import held, idle_claim
 from mainspring.engines.sqlite.codes import SLICE
 from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.parts import Parts
@@ -60,8 +61,6 @@ from mainspring.store import (
 
 T = TypeVar("T")
 
-_stores: weakref.WeakSet["SqliteStore"] = weakref.WeakSet()
-
 
 class SqliteStore:
     """A store in one SQLite file. See `mainspring.store.Store` for what each verb promises."""
@@ -70,7 +69,7 @@ class SqliteStore:
         self._address = address(url)
         self._opening = threading.Lock()
         self._open: Parts | None = None
-        _stores.add(self)
+        os.register_at_fork(after_in_child=partial(_after_fork, weakref.ref(self)))
 
     # --- life -------------------------------------------------------------------------------
 
@@ -130,6 +129,12 @@ class SqliteStore:
         *,
         now: Now | None = None,
     ) -> Exchanged:
+        if not transitions:
+            if claim is None:
+                return Exchanged()
+            idle = self._read(lambda connection: idle_claim(connection, claim, now or clock.now()))
+            if idle is not None:
+                return idle
         return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
 
     def heartbeat(
@@ -153,7 +158,7 @@ class SqliteStore:
         return self._parts.write(lambda step: leases.reclaim(step, grant, limit), now)
 
     def held(self, tokens: Sequence[int]) -> list[Claimed]:
-        return self._read(lambda connection: claim.held(connection, tokens))
+        return self._read(lambda connection: held(connection, tokens))
 
     def transaction(
         self, job: Claimed, transition: Transition, *, lease: int
@@ -246,15 +251,12 @@ class SqliteStore:
 
 def _exchange(step: Step, transitions: Sequence[Transition], wish: Claim | None) -> Exchanged:
     settled = settle.settle(step, transitions)
-    got = Exchanged() if wish is None else claim.claim(step, wish)
+    got = Exchanged() if wish is None else take(step, wish)
     return Exchanged(
         got.jobs, tuple(settled.lost), tuple(settled.cancelled), got.next_due, got.more
     )
 
 
-def _after_fork_in_child() -> None:
-    for store in _stores:
+def _after_fork(reference: "weakref.ref[SqliteStore]") -> None:
+    if (store := reference()) is not None:
         store._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,148 @@
+"""The command worker, as a program of its own: runs jobs, stops when told, says what happens."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mainspring import Mainspring, State
+from tests.cli.conftest import URL
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+APP = """
+import os, time
+from mainspring import Mainspring, Tasks, current
+
+with open("imported", "a") as file:
+    file.write(f"{os.getpid()} ")
+
+tasks = Tasks()
+
+@tasks.task
+def double(n: int) -> int:
+    return 2 * n
+
+@tasks.task
+def which_process() -> int:
+    return os.getpid()
+
+@tasks.task
+def long(seconds: float) -> str:
+    current().progress(50, "half way")
+    time.sleep(seconds)
+    return "slept"
+
+app = Mainspring("sqlite:///jobs.db", tasks)
+"""
+
+
+@pytest.fixture(autouse=True)
+def workerapp(here: Path) -> None:
+    (here / "workerapp.py").write_text(APP)
+
+
+@pytest.fixture
+def store(here: Path) -> Mainspring:
+    """The store behind the worker, without its tasks."""
+    return Mainspring(URL)
+
+
+def test_a_worker_needs_no_url_but_the_apps_own(program: Start, store: Mainspring) -> None:
+    with store:
+        job = store.enqueue("double", {"n": 4})
+        process = program("--app", "workerapp:app", "worker", "--workers", 10)
+        assert job.result(30) == 8
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_the_url_has_a_second_name(program: Start) -> None:
+    with Mainspring("sqlite:///other.db") as store:
+        job = store.enqueue("double", {"n": 5})
+        program("worker", "--app", "workerapp:app", "--queue-url", "sqlite:///other.db")
+        assert job.result(30) == 10
+
+
+def test_the_app_is_imported_by_the_processes_that_run_jobs_and_by_no_other(
+    program: Start, store: Mainspring, here: Path
+) -> None:
+    with store:
+        job = store.enqueue("which_process")
+        process = program("--app", "workerapp:app", "worker", "--processes", 2)
+        child = job.result(30)
+        process.terminate()
+        assert process.wait(30) == 0
+    imported = [int(pid) for pid in (here / "imported").read_text().split()]
+    assert child in imported
+    assert process.pid not in imported
+
+
+def test_a_worker_takes_only_the_queues_it_was_given(program: Start, store: Mainspring) -> None:
+    with store:
+        other = store.enqueue("double", {"n": 1}, queue="other")
+        mine = store.enqueue("double", {"n": 2}, queue="mine")
+        program("--app", "workerapp:app", "worker", "--queues", "mine,also")
+        assert mine.result(30) == 4
+        assert other.refresh().state == State.PENDING
+
+
+def test_the_first_signal_lets_running_jobs_finish(program: Start, store: Mainspring) -> None:
+    with store:
+        job = store.enqueue("long", {"seconds": 1})
+        process = program("--app", "workerapp:app", "worker", "--json")
+        running(store, job.id.bytes)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert '"handed_back":0' in out
+        assert job.refresh().result() == "slept"
+
+
+def test_when_the_grace_ran_out_jobs_are_given_back_and_the_code_says_so(
+    program: Start, store: Mainspring
+) -> None:
+    with store:
+        job = store.enqueue("long", {"seconds": 60})
+        process = program("--app", "workerapp:app", "worker", "--grace", "100ms")
+        running(store, job.id.bytes)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 75
+        assert (job.refresh().state, job.attempt) == (State.PENDING, 0)
+
+
+def test_the_worker_says_which_tasks_nobody_knows(program: Start, store: Mainspring) -> None:
+    with store:
+        store.enqueue("no.such.task")
+        process = program("--app", "workerapp:app", "worker")
+        assert process.stderr
+        assert any("nobody here knows: no.such.task" in line for line in process.stderr)
+
+
+def test_an_app_that_cannot_be_imported_ends_the_worker_in_words(
+    program: Start, here: Path
+) -> None:
+    (here / "badapp.py").write_text("raise ZeroDivisionError('on purpose')\n")
+    process = program("--app", "badapp:app", "worker")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "badapp:app" in err.splitlines()[-1]
+    assert "on purpose" in err.splitlines()[-1]
+
+
+def running(store: Mainspring, id: bytes) -> None:
+    """Wait until the job has begun, woken by what is committed."""
+    end = time.monotonic() + 30
+    signal = store.store.listen()
+    try:
+        while time.monotonic() < end:
+            [record] = store.store.get([id])
+            if record is not None and record.progress:
+                return
+            signal.wait(0.2)
+        raise AssertionError("the job has not begun")
+    finally:
+        signal.close()

@@ -1,0 +1,91 @@
+"""Every line marked E must be an error for a type checker, and no other. Never run."""
+
+# ruff: noqa: B018, F841
+
+from typing import Any
+
+from mainspring import Mainspring, Message, Retry, Tasks
+from tests.typing.positive import (
+    Point,
+    Service,
+    Video,
+    add,
+    app,
+    email,
+    fetch,
+    index,
+    send,
+    tasks,
+    videos,
+)
+
+add.enqueue("x")  # E
+add.enqueue()  # E
+add.enqueue(1, c=2)  # E
+add.enqueue(1, delay=5)  # E options are no arguments
+add.job("x")  # E
+add("x")  # E
+send.enqueue("a", "b", "tenant")  # E by name only
+send.using(dealy=3)  # E
+send.using(priority="high")  # E
+send.using(retry=3)  # E
+text: str = add.enqueue(1).result()  # E
+index.enqueue([Point(1)])  # E one item, not a list
+index(Point(1))  # E a list, not one item
+email.enqueue({"a": 1})  # E a handler stays a plain function
+app.enqueue(add)  # E without .job(...)
+app.enqueue_many([add])  # E
+app.enqueue("add", {"a": 1}, dleay=5)  # E
+app.enqueue(add.job(1), delay=5)  # E
+app.get("x", add).result().upper()  # E
+app.find(state="failed")  # E
+app.find(limit="5")  # E
+app.queue("v", Video).publish("x")  # E
+videos.publish(Video("1"), queue="other")  # E
+videos.consume(wait=[1])  # E
+tasks.task(timeout=3, tiemout=3)  # E
+tasks.batch(size="many")  # E
+tasks.handler("a", lambda: 3)  # E
+tasks.include(app)  # E
+Mainspring("sqlite://", add)  # E
+Tasks(handlers={"a": 3})  # E
+add.enqueue(1).state = "failed"  # E
+
+
+@tasks.task(runs_in="procces")  # E
+def misspelt() -> None: ...
+
+
+@tasks.handler("e")  # E
+def three(a: Any, b: Any, c: Any) -> None: ...
+
+
+@tasks.batch()  # E takes a list
+def single(item: Point) -> None: ...
+
+
+async def asynchronous() -> None:
+    data: bytes = fetch("x")  # E without await
+    text: str = await add.aenqueue(1)  # E
+    await app.afind(limit="5")  # E
+    await add.enqueue(1)  # E
+
+
+def raises() -> int:
+    raise Retry(max_retries=3)  # E a policy is no exception
+
+
+class Bad:
+    @tasks.task
+    def method(self, x: int) -> int:
+        return x
+
+
+Bad().method.enqueue(1)  # E self is missing
+Service.inner.enqueue("x")  # E
+
+
+def settles(message: Message[Video]) -> None:
+    message.body = Video("1")  # E
+    message.body.size  # E
+    message.extend(lease="5m", delay=3)  # E
