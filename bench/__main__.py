@@ -6,7 +6,7 @@ import platform
 import sqlite3
 import sys
 
-from bench import depth, drain, enqueue, footprint, hogs, latency
+from bench import beside, depth, drain, enqueue, footprint, hogs, latency
 from bench.measure import ROOT
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "footprint": footprint.run,
     "hogs": hogs.run,
     "depth": depth.run,
+    "rivals": beside.run,
 }
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     )
     print(about, file=sys.stderr)
     results = []
-    for name in asked.names or BENCHMARKS:
+    for name in asked.names or [each for each in BENCHMARKS if each != "rivals"]:
         for figure in BENCHMARKS[name](asked.times):
             results.append(figure.plain())
             print(figure.line(), file=sys.stderr if asked.json else sys.stdout, flush=True)

@@ -1,0 +1,1 @@
+"""What runs inside the environments of the rivals; imports nothing from outside this folder."""
