@@ -1,4 +1,4 @@
-"""The drain beside the rivals' drains, in one run and in turn: the ratio holds on a noisy machine."""
+"""The drain beside the rivals, in one run and in turn: the ratio holds on a noisy machine."""
 
 from bench.app import noop
 from bench.drain import drain
@@ -19,7 +19,7 @@ def run(times: int) -> list[Figure]:
             for rival in rivals:
                 told = attempt("drain", lambda one: one.drain(RIVAL_JOBS, processes=2), rival)
                 if "drain" in told:
-                    theirs[rival.name].runs.append(told["drain"]["per_s"])
+                    theirs[rival.name].runs.append(told["drain"]["jobs_per_s"])
                 else:
                     theirs[rival.name].note = told.get("error", "")
     measured = [figure for figure in theirs.values() if figure.runs]

@@ -284,11 +284,11 @@ def test_a_message_not_settled_in_time_goes_to_another(app: Mainspring, docs: Qu
 
 def test_inside_with_the_lease_is_renewed(app: Mainspring, docs: Queue[Doc]) -> None:
     docs.publish(Doc(1))
-    with take(docs, lease=0.3) as message:
+    with take(docs, lease=1) as message:
         began = message.deadline
         job = app.get(message.id)
         with pytest.raises(ResultTimeout):
-            job.result(timeout=1)
+            job.result(timeout=1.5)
         assert message.deadline > began
         assert docs.consume() is None
     assert state(app, message) is State.COMPLETED
@@ -315,11 +315,11 @@ def test_an_error_inside_with_is_not_hidden_by_a_lost_lease(
 
 def test_a_lease_can_be_extended_by_hand(docs: Queue[Doc]) -> None:
     docs.publish(Doc(1))
-    message = take(docs, lease=0.2)
+    message = take(docs, lease=1)
     until = message.extend("5m")
     assert until == message.deadline
     assert until - datetime.now(UTC) > timedelta(minutes=4)
-    assert docs.consume(wait=0.3) is None
+    assert docs.consume(wait=1.2) is None
     message.ack()
 
 

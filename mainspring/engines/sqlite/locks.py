@@ -14,35 +14,53 @@ WAIT_SECONDS = 1.0
 
 
 class QueueLock:
-    """One place in the queue of writers. Used by one thread at a time."""
+    """One place in the queue of writers, used by one thread at a time. Without a path there is
+    no queue."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | None) -> None:
         self._path = path
         self._file: int | None = None
+        self._held = False
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock in the block, if it could be had in time."""
-        lock = self._acquired()
-        try:
-            yield
-        finally:
-            if lock is not None:
-                fcntl.flock(lock, fcntl.LOCK_UN)
-
-    def _acquired(self) -> int | None:
+    def acquire(self) -> None:
+        """Take the lock, if it can be had in time."""
+        if self._path is None:
+            return
         if self._file is None:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._held = True
         except BlockingIOError:
-            return self._waited_for(self._file)
-        return self._file
+            self._held = self._wait(self._file)
 
-    def _waited_for(self, file: int) -> int | None:
+    def release(self) -> None:
+        """Give it back, if it was had."""
+        if self._held and self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the lock for the block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _wait(self, file: int) -> bool:
         # `flock` cannot be told to give up, so another thread waits in our place. If it is
         # left alone there, it closes the file, and with it gives the lock back.
         got = threading.Event()
+        decision = threading.Lock()
+        abandoned: list[bool] = []
 
         def wait() -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -51,20 +69,12 @@ class QueueLock:
                 if abandoned:
                     os.close(file)
 
-        decision = threading.Lock()
-        abandoned: list[bool] = []
         threading.Thread(target=wait, name="mainspring-lock", daemon=True).start()
         if got.wait(WAIT_SECONDS):
-            return file
+            return True
         with decision:
             if got.is_set():
-                return file
+                return True
             abandoned.append(True)
             self._file = None
-            return None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            return False

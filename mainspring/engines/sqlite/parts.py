@@ -67,6 +67,7 @@ class Parts:
         # Closing an inherited connection would do damage to the parent's file, so it must
         # never be collected: it is given one reference that nobody gives back.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+        self.writer.abandon()
         if self._address.path is None:
             return None
         try:

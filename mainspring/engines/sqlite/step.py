@@ -4,7 +4,7 @@ A step counts what it moves and writes the counts by one statement at its end. W
 in memory happens after the commit.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection, Cursor
 from typing import Any
@@ -44,7 +44,7 @@ class Step:
         self.names = names
         self.handed = handed
         self.statistics = statistics
-        self.moved: Counter[tuple[int, int]] = Counter()
+        self.moved: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.matters = False
         """Whether workers or waiters should look: told by a signal after the commit."""
         self.afterwards: list[Callable[[], object]] = []

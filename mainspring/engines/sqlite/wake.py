@@ -37,12 +37,13 @@ class Bell:
             for listener in tuple(self._listeners):
                 listener.ring()
             return
-        with suppress(OSError):
+        try:
             if self._file is None:
-                self._file = os.open(
-                    f"{self._path}-wake", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-                )
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                self._file = os.open(f"{self._path}-wake", flags, 0o600)
             os.pwrite(self._file, b"!", 0)
+        except OSError:
+            pass  # such as a full disk: who waits asks again by itself
 
     def listen(self) -> Signal:
         """A signal for every commit from now on."""
