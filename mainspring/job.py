@@ -102,7 +102,7 @@ class Edge(Struct, frozen=True, array_like=True):
     run_anyway: bool = False
 
 
-class NewJob(Struct, Generic[R_co], kw_only=True, frozen=True):
+class NewJob(Struct, Generic[R_co], kw_only=True, frozen=True, gc=False):
     """A job one asks for: a value, made by `task.job(...)`, stored by `app.enqueue(...)`.
 
     `delay` counts from the insert, `run_at` is a moment; `expires` is how long the job may wait

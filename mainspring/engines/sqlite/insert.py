@@ -48,6 +48,9 @@ def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     return _Call(step, jobs).insert()
 
 
+MOST_REMEMBERED = 4096
+
+
 class _Taken(Exception):
     """An id is there already."""
 
@@ -73,10 +76,13 @@ def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
 def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
     """The rows of `job`."""
     wall = step.wall
-    numbers = _Numbers(step)
+    aging: dict[int, int] = {}
     rows = []
     for number, job in enumerate(jobs, first):
-        queue, task, policy, flags = numbers.of(job)
+        queue, task, policy, flags = _numbers(step, job)
+        flags |= _flags(job)
+        if job.priority and queue not in aging:
+            (aging[queue],) = step.row(SQL["aging"], (queue,))
         plain = not flags & ~(KEEPS | SINGLE) and not job.delay and job.run_at is None
         rows.append(
             (
@@ -87,7 +93,7 @@ def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
                 flags,
                 wall,
                 job.priority,
-                job.priority and job.priority * numbers.aging(queue),
+                job.priority and job.priority * aging[queue],
                 policy,
                 None if job.expires is None else wall + job.expires,
                 job.payload,
@@ -98,37 +104,27 @@ def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
     return rows
 
 
-class _Numbers:
-    """The numbers in the rows of one call's jobs. Jobs of one task share their policy object."""
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self._aging: dict[int, int] = {}
-        self._known: dict[tuple[str, str, int], tuple[int, int, int, int]] = {}
-
-    def of(self, job: Job) -> tuple[int, int, int, int]:
-        """Queue, task, policy and flags."""
-        key = job.queue, job.task, id(job.policy)
-        if (numbers := self._known.get(key)) is None:
-            names, connection = self._step.names, self._step.connection
-            flags = 0 if job.policy.keep is None else KEEPS
-            if job.policy.retry.max_retries == 0:
-                flags |= SINGLE
-            numbers = self._known[key] = (
-                names.queue(connection, job.queue),
-                names.task(connection, job.task),
-                names.policy(connection, encode_policy(job.policy)),
-                flags,
-            )
-        queue, task, policy, flags = numbers
-        return queue, task, policy, flags | _flags(job)
-
-    def aging(self, queue: int) -> int:
-        """The aging of a queue."""
-        if (aging := self._aging.get(queue)) is None:
-            (aging,) = self._step.row(SQL["aging"], (queue,))
-            self._aging[queue] = aging
-        return aging
+def _numbers(step: Step, job: Job) -> tuple[int, int, int, int]:
+    """Queue, task, policy and the flags that the policy brings. Jobs of one task mostly share the
+    policy object, so that it need not be compared."""
+    memory = step.names.jobs
+    key = job.queue, job.task, id(job.policy)
+    if (known := memory.get(key)) is not None and known[0] is job.policy:
+        return known[1]
+    names, connection = step.names, step.connection
+    flags = 0 if job.policy.keep is None else KEEPS
+    if job.policy.retry.max_retries == 0:
+        flags |= SINGLE
+    numbers = (
+        names.queue(connection, job.queue),
+        names.task(connection, job.task),
+        names.policy(connection, encode_policy(job.policy)),
+        flags,
+    )
+    if len(memory) > MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = job.policy, numbers
+    return numbers
 
 
 def _flags(job: Job) -> int:

@@ -15,11 +15,14 @@ class Names:
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, str | bytes], int] = {}
         self._values: dict[tuple[str, int], str | bytes] = {}
+        self.jobs: dict[tuple[str, str, int], tuple[Policy, tuple[int, int, int, int]]] = {}
+        """A memory of insert's: what it needs of each combination of queue, task and policy."""
 
     def forget(self) -> None:
         """Learn everything anew."""
-        self._numbers = {}
-        self._values = {}
+        self._numbers.clear()
+        self._values.clear()
+        self.jobs.clear()
 
     def queue(self, connection: Connection, name: str) -> int:
         """The number of a queue, which is made if there is none."""
