@@ -309,6 +309,9 @@ class Model:
 
     # --- look -----------------------------------------------------------------------------------
 
+    def ended(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state.final]
+
     def with_fallen(self) -> list[Job]:
         return [job for job in self.jobs.values() if self.fallen(job)]
 

@@ -66,6 +66,17 @@ def test_a_changed_aging_holds_for_jobs_that_become_due_afterwards(stage: Stage)
     assert ids(stage.claim()) == ids([second, first])
 
 
+def test_a_changed_aging_holds_for_delayed_jobs_as_soon_as_upkeep_has_seen_them(
+    stage: Stage,
+) -> None:
+    first = stage.put(priority=1)
+    second = stage.put(priority=1, delay=SECOND)
+    stage.store.configure("default", Settings(aging=HOUR))
+    stage.tidy()
+    stage.passes("1s")
+    assert ids(stage.claim()) == ids([second, first])
+
+
 def test_a_job_takes_its_place_by_the_time_it_became_due(stage: Stage) -> None:
     delayed = stage.put(delay=10 * SECOND)
     stage.passes("5s")
@@ -73,6 +84,11 @@ def test_a_job_takes_its_place_by_the_time_it_became_due(stage: Stage) -> None:
     stage.passes("10s")
     after = stage.put()
     assert ids(stage.claim()) == ids([before, delayed, after])
+
+
+def test_a_time_in_the_past_overtakes_nobody(stage: Stage) -> None:
+    jobs = [stage.put(), stage.put(run_at=0), stage.put(run_at=stage.now.wall - HOUR)]
+    assert ids(stage.claim()) == ids(jobs)
 
 
 def test_urgent_work_is_not_hidden_behind_a_mass_that_fell_due_with_it(stage: Stage) -> None:

@@ -5,6 +5,7 @@ dependent is said to have fallen.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mainspring.durations import SECOND
+from mainspring.durations import DAY, SECOND
 from mainspring.engines import open_store
 from mainspring.errors import IdConflict, UniqueTaken
 from mainspring.job import (
@@ -31,6 +32,7 @@ from mainspring.job import (
     HandedBack,
     Lost,
     NewJob,
+    Policy,
     Select,
     Snoozed,
     State,
@@ -56,7 +58,7 @@ plain = st.fixed_dictionaries(
         "task": st.sampled_from(TASKS),
         "priority": st.sampled_from((0, 0, 0, -1, 1, 5)),
         "delay": st.sampled_from((0, 0, 0, 0, SECOND, 30 * SECOND)),
-        "policy": st.sampled_from((0, 1, 3)).map(retries),
+        "policy": st.sampled_from((*map(retries, (0, 1, 3)), Policy(keep=DAY))),
     }
 )
 unbound = st.fixed_dictionaries(
@@ -273,12 +275,17 @@ class Verbs(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.model.running())
-    @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), stranger=st.sampled_from((None, 0, 10_000)))
+    def settle(self, data: st.DataObject, stranger: int | None) -> None:
         self.begin()
         running = sorted(self.model.running(), key=lambda job: job.number)
         chosen = data.draw(st.lists(st.sampled_from(running), min_size=1, max_size=5, unique_by=id))
-        self.apply([decide(self.held[job.new.id], data.draw(outcomes)) for job in chosen])
+        changes = [decide(self.held[job.new.id], data.draw(outcomes)) for job in chosen]
+        forged = []
+        if stranger is not None:
+            number, token = changes[0].number + stranger, next(self.unused)
+            forged = [msgspec.structs.replace(changes[0], number=number, token=token)]
+        self.apply(changes, forged)
 
     @precondition(lambda self: self.model.running())
     @rule(outcome=outcomes)
@@ -287,12 +294,12 @@ class Verbs(RuleBasedStateMachine):
         running = sorted(self.model.running(), key=lambda job: job.number)
         self.apply([decide(self.held[job.new.id], outcome) for job in running])
 
-    def apply(self, changes: list[Transition]) -> None:
+    def apply(self, changes: list[Transition], forged: Sequence[Transition] = ()) -> None:
         by_number = {job.number: job for job in self.all_jobs()}
         expected = [self.model.settle(change, self.wall) for change in changes]
-        answer = self.store.exchange(changes, now=self.stage.now)
+        answer = self.store.exchange([*forged, *changes], now=self.stage.now)
         assert "lost" not in expected
-        assert answer.lost == ()
+        assert answer.lost == tuple((each.number, each.token) for each in forged)
         for change, told in zip(changes, expected, strict=True):
             job = by_number[change.number]
             self.settled.append((change, job.new.id, job.moves))
@@ -314,28 +321,27 @@ class Verbs(RuleBasedStateMachine):
         assert answer.lost == ((forged.number, forged.token),)
 
     @precondition(lambda self: self.settled)
-    @rule(data=st.data())
-    def settle_again(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), other=st.booleans())
+    def settle_again(self, data: st.DataObject, other: bool) -> None:
         self.begin()
         change, id, moves = data.draw(st.sampled_from(self.settled))
+        if other:
+            to = State.FAILED if change.to is State.COMPLETED else State.COMPLETED
+            change = msgspec.structs.replace(change, to=to)
         answer = self.store.exchange([change], now=self.stage.now)
+        if other:
+            assert answer.lost == ((change.number, change.token),)
+            return
         job = self.model.jobs.get(id)
         if job is not None and job.moves == moves:
             assert answer.lost == ()
 
     # --- leases ---------------------------------------------------------------------------------
 
-    @rule(
-        data=st.data(),
-        limit=st.sampled_from((1, 100, 100)),
-        settle=st.sampled_from((True, True, False)),
-        busy=st.booleans(),
-    )
-    def workers_die(self, data: st.DataObject, limit: int, settle: bool, busy: bool) -> None:
+    @rule(data=st.data(), limit=st.sampled_from((1, 100)), settle=st.booleans())
+    def some_workers_die(self, data: st.DataObject, limit: int, settle: bool) -> None:
         """Time passes; some grants are renewed on the way, the others are taken over."""
         self.begin()
-        if busy:
-            self.take(limit=100, slots=100, alone=100)
         now = self.stage.time.lease
         alive = sorted(
             {
@@ -356,6 +362,15 @@ class Verbs(RuleBasedStateMachine):
             self.expiry[token] = self.stage.time.lease + LEASE
         self.stage.passes("10s")
         self.take_over(limit, settle)
+        self.tidy()
+
+    @rule()
+    def all_workers_die(self) -> None:
+        self.begin()
+        self.take(limit=100, slots=100, alone=100)
+        self.stage.passes("20s")
+        self.take_over(limit=100, settle=True)
+        self.stage.passes("2s")
         self.tidy()
 
     def take_over(self, limit: int, settle: bool) -> None:
@@ -398,6 +413,12 @@ class Verbs(RuleBasedStateMachine):
             self.check_changed(job, self.verb("delete", job), done)
         elif verb == "replay":
             self.again(job)
+
+    @precondition(lambda self: self.model.ended())
+    @rule(data=st.data())
+    def replay_an_ended_job(self, data: st.DataObject) -> None:
+        self.begin()
+        self.again(self.pick(data, self.model.ended()))
 
     @precondition(lambda self: self.model.with_fallen())
     @rule(data=st.data())

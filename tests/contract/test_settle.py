@@ -11,6 +11,7 @@ from mainspring.job import (
     HandedBack,
     JobError,
     Outcome,
+    Policy,
     Reason,
     Select,
     Snoozed,
@@ -266,6 +267,17 @@ def test_a_request_to_cancel_beats_everything_but_a_success(
         assert stage.record(job).reason == "by hand"
     stage.passes("1h")
     assert stage.claim() == []
+
+
+def test_a_success_beats_a_request_to_cancel_in_whatever_company(stage: Stage) -> None:
+    jobs = [stage.put(), stage.put(policy=Policy(keep=HOUR)), stage.put(unique="k")]
+    held = stage.claim()
+    stage.store.cancel(Select(), now=stage.now)
+    stranger = msgspec.structs.replace(held[0], token=new_token(), number=held[0].number + 99)
+    answer = stage.settle(*(decide(job, Succeeded()) for job in (*held, stranger)))
+    assert answer.lost == (lease(stranger),)
+    assert answer.cancelled == ()
+    assert stage.states(*jobs) == [State.COMPLETED] * 3
 
 
 def test_a_repeated_end_of_a_job_that_was_cancelled_is_done(stage: Stage) -> None:

@@ -117,6 +117,32 @@ def test_a_job_may_say_itself_how_long_it_is_kept_when_it_completed(stage: Stage
     assert stage.state(longer) is State.COMPLETED
 
 
+def test_an_ended_job_is_kept_while_a_job_that_waited_for_it_has_not_ended(stage: Stage) -> None:
+    parent = stage.put()
+    child = new(delay=5 * DAY).after(parent)
+    stage.insert(child)
+    stage.complete([stage.take()])
+    stage.time.wall += 4 * DAY
+    stage.tidy()
+    assert stage.states(parent, child) == [State.COMPLETED, State.SCHEDULED]
+    stage.time.wall += DAY
+    stage.complete([stage.take()])
+    stage.time.wall += HOUR
+    stage.tidy()
+    assert stage.gone(parent)
+    assert stage.state(child) is State.COMPLETED
+
+
+def test_a_unique_key_is_held_for_its_period_whatever_the_retention(stage: Stage) -> None:
+    holder = stage.put(unique="k", unique_for=3 * DAY)
+    stage.complete([stage.take()])
+    stage.time.wall += 2 * DAY
+    stage.tidy()
+    assert stage.insert(new(unique="k"))[0].duplicate_of == holder.id
+    stage.time.wall += DAY
+    assert stage.insert(new(unique="k"))[0].duplicate_of is None
+
+
 def test_what_has_not_ended_is_kept_for_ever(stage: Stage) -> None:
     jobs = [stage.put(), stage.put(delay=400 * DAY), stage.put(queue="held")]
     stage.take(queues=("held",))

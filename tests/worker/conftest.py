@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,11 @@ def eventually(check: Callable[[], Any], seconds: float = 15) -> Any:
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.005)
     return found
+
+
+def _ended(job: Job[Any]) -> Job[Any] | None:
+    now = job.refresh()
+    return now if now.state.final else None
 
 
 class Gate:
@@ -64,11 +70,11 @@ class House:
 
     def worker(self, **options: Any) -> Worker:
         """A worker, not yet started; stopped after the test."""
-        options = {"lease": "5s", "grace": "5s", "in_process": self.in_process} | options
-        if not options["in_process"]:
-            options.setdefault("app", "tests.worker.workshop:app")
+        wanted: dict[str, Any] = {"lease": "5s", "grace": "5s", "in_process": self.in_process}
+        if not self.in_process:
+            wanted["app"] = "tests.worker.workshop:app"
         store = options.pop("store", self.app.store)
-        worker = Worker(store, program=self.app, **options)
+        worker = Worker(store, program=self.app, **wanted | options)
         self._stack.callback(lambda: worker.stop(0))
         return worker
 
@@ -91,17 +97,14 @@ class House:
 
     def ended(self, *jobs: Job[Any], seconds: float = 15) -> list[Job[Any]]:
         """The jobs, once all have ended."""
-        return [
-            eventually(lambda job=job: (now := job.refresh()).state.final and now, seconds)
-            for job in jobs
-        ]
+        return [eventually(partial(_ended, job), seconds) for job in jobs]
 
     def state(self, job: Job[Any]) -> State:
         """Where the job stands."""
         return job.refresh().state
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
     monkeypatch.setenv("WORKSHOP_URL", f"sqlite:///{tmp_path}/jobs.db")
     with ExitStack() as stack:
@@ -114,13 +117,13 @@ def house(request: pytest.FixtureRequest, make_house: Callable[..., House]) -> H
     return make_house(request.param == "in process")
 
 
-@pytest.fixture()
+@pytest.fixture
 def inside(make_house: Callable[..., House]) -> House:
     """Jobs run in this process."""
     return make_house(True)
 
 
-@pytest.fixture()
+@pytest.fixture
 def outside(make_house: Callable[..., House]) -> House:
     """Jobs run in children."""
     return make_house(False)

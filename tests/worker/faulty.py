@@ -15,7 +15,7 @@ class FaultyStore:
         self._lock = threading.Lock()
         self._before: Counter[str] = Counter()
         self._after: Counter[str] = Counter()
-        self._gone: set[str] = set()
+        self._gone: dict[str, Exception] = {}
         self.failed: Counter[str] = Counter()
 
     def fail(self, verb: str, times: int = 1) -> None:
@@ -26,20 +26,28 @@ class FaultyStore:
         """The next calls of this verb do their work, but the answer is lost."""
         self._after[verb] += times
 
-    def go_away(self, *verbs: str) -> None:
+    def go_away(self, *verbs: str, error: Exception | None = None) -> None:
         """These verbs fail until `come_back`."""
-        self._gone.update(verbs)
+        for verb in verbs:
+            self._gone[verb] = error or StoreUnavailable(f"{verb} fails on purpose")
 
     def come_back(self) -> None:
         """Everything works again."""
         self._gone.clear()
+
+    def has_failed(self, verb: str, times: int) -> bool:
+        """Whether the verb has failed so often."""
+        return self.failed[verb] >= times
 
     def __getattr__(self, verb: str) -> Any:
         real = getattr(self._store, verb)
         return real if not callable(real) else lambda *a, **k: self._call(verb, real, a, k)
 
     def _call(self, verb: str, real: Any, args: Any, kwargs: Any) -> Any:
-        if verb in self._gone or self._due(self._before, verb):
+        if verb in self._gone:
+            self._count(verb)
+            raise self._gone[verb]
+        if self._due(self._before, verb):
             self._count(verb)
             raise StoreUnavailable(f"{verb} fails on purpose")
         answer = real(*args, **kwargs)

@@ -2,14 +2,19 @@
 
 import os
 import signal
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mainspring.errors import ConfigError
 from mainspring.events import ChildDied
-from mainspring.job import State
+from mainspring.ids import new_token
+from mainspring.job import Claimed, JobError, Lost, State
+from mainspring.lifecycle import decide
+from mainspring.store import Claim, Grant, Store
 from mainspring.worker.worker import Worker
 from tests.worker import workshop
 from tests.worker.conftest import House, eventually
@@ -94,18 +99,17 @@ def test_in_process_a_suspect_runs_when_nothing_else_does(inside: House) -> None
 
 def _lose(house: House, times: int) -> None:
     """Let the only job be claimed and lost so many times, as if its workers had died."""
-    from mainspring.ids import new_token
-    from mainspring.job import JobError, Lost
-    from mainspring.lifecycle import decide
-    from mainspring.store import Claim, Grant
-
     store = house.app.store
     for _ in range(times):
         grant = Grant(token=new_token(), worker="gone", lease=1_000_000)
         claim = Claim(grant=grant, limit=1, slots=1, alone=1)
-        [job] = eventually(lambda claim=claim: store.exchange([], claim).jobs)
+        [job] = eventually(partial(_claimed, store, claim))
         error = JobError(attempt=job.attempt, type="WorkerLost", message="gone")
         store.exchange([decide(job, Lost(error))])
+
+
+def _claimed(store: Store, claim: Claim) -> list[Claimed]:
+    return store.exchange([], claim).jobs
 
 
 # --- children that cannot start ------------------------------------------------------------------
@@ -160,10 +164,8 @@ def test_an_app_may_be_a_script_that_starts_the_worker_itself(
         "    with app.worker():\n"
         "        print(app.enqueue(where.job()).result(timeout=15))\n"
     )
-    from subprocess import run
-
     root = str(Path(__file__).resolve().parents[2])
-    done = run(
+    done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
         text=True,

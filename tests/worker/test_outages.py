@@ -1,6 +1,7 @@
 """The store goes away and comes back; leases are lost; nothing is done twice without a reason."""
 
 import signal
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.worker.faulty import FaultyStore
 from tests.worker.test_stopping import process
 
 
-@pytest.fixture()
+@pytest.fixture
 def faulty(house: House) -> FaultyStore:
     return FaultyStore(house.app.store)
 
@@ -69,10 +70,9 @@ def test_a_failed_heartbeat_is_repeated_before_the_lease_ends(
     gate = house.gate()
     job = house.app.enqueue(workshop.gated.job(str(gate)))
     gate.await_arrival()
-    for _ in range(3):
+    for times in range(1, 4):
         faulty.fail("heartbeat")
-        seen = faulty.failed["heartbeat"]
-        eventually(lambda seen=seen: faulty.failed["heartbeat"] > seen)
+        eventually(partial(faulty.has_failed, "heartbeat", times))
     gate.let_go()
     assert job.result(timeout=15) == 1
     assert losses == []
@@ -116,12 +116,8 @@ def test_an_outcome_that_could_not_be_written_in_time_is_dropped(
 
 def test_a_store_that_is_damaged_ends_the_worker(inside: House) -> None:
     faulty = FaultyStore(inside.app.store)
-
-    def damaged(*args: object, **kwargs: object) -> None:
-        raise StoreDamaged("on purpose")
-
     worker = inside.start(store=faulty)
-    faulty.exchange = damaged
+    faulty.go_away("exchange", error=StoreDamaged("on purpose"))
     inside.app.enqueue(workshop.add.job(1))
     with pytest.raises(StoreDamaged, match="on purpose"):
         worker.join()
@@ -157,15 +153,16 @@ def test_a_worker_that_slept_through_its_lease_drops_what_is_no_longer_its_own(
     outside: House,
 ) -> None:
     """A suspended laptop, a stopped process: the successor's result stands."""
-    gate = outside.gate()
-    job = outside.app.enqueue(workshop.gated.job(str(gate)))
+    asleep, awake = outside.gate(), outside.gate()
+    job = outside.app.enqueue(workshop.gated_by_attempt.job([str(asleep), str(awake)]))
     with process(outside) as worker:
-        gate.await_arrival()
+        asleep.await_arrival()
         worker.send_signal(signal.SIGSTOP)
         outside.start(lease="0.5s")
-        gate.await_arrival()
+        awake.await_arrival()
         worker.send_signal(signal.SIGCONT)
-        gate.let_go()
+        asleep.let_go()
+        awake.let_go()
         assert job.result(timeout=15) == 2
         assert outside.app.check() == []
         assert worker.poll() is None

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from mainspring.events import UnknownTasks
 from mainspring.job import State
 from tests.worker import workshop
 from tests.worker.conftest import House, eventually
@@ -17,10 +18,10 @@ def test_a_function_s_result_is_the_job_s(house: House) -> None:
     assert coroutine.result(timeout=15) == 4
 
 
-def test_jobs_that_come_while_the_worker_is_idle_run_too(house: House) -> None:
-    house.start()
+def test_jobs_that_come_while_the_worker_is_idle_run_too(inside: House) -> None:
+    inside.start()
     for number in range(3):
-        job = house.app.enqueue(workshop.add.job(number))
+        job = inside.app.enqueue(workshop.add.job(number))
         assert job.result(timeout=15) == number + 1
 
 
@@ -34,9 +35,9 @@ def test_a_thousand_jobs_of_both_kinds_all_run_once(house: House) -> None:
     assert {job.attempt for job in ended} == {1}
 
 
-def test_a_task_is_found_by_a_name_it_had_before(house: House) -> None:
-    house.start()
-    assert house.app.enqueue("plus", {"a": 1}).result(timeout=15) == 2
+def test_a_task_is_found_by_a_name_it_had_before(inside: House) -> None:
+    inside.start()
+    assert inside.app.enqueue("plus", {"a": 1}).result(timeout=15) == 2
 
 
 @pytest.mark.parametrize("task", [workshop.fail_until, workshop.afail_until])
@@ -54,15 +55,15 @@ def test_a_failed_job_runs_again_and_keeps_its_errors(house: House, task: Any) -
     assert "mainspring/worker" not in history[0].traceback
 
 
-def test_a_job_without_attempts_left_is_a_dead_letter(house: House) -> None:
-    house.start()
-    [job] = house.ended(house.app.enqueue(workshop.fail_until.job(9)))
+def test_a_job_without_attempts_left_is_a_dead_letter(inside: House) -> None:
+    inside.start()
+    [job] = inside.ended(inside.app.enqueue(workshop.fail_until.job(9)))
     assert (job.state, job.reason, job.attempt) == (State.FAILED, "retries exhausted", 3)
 
 
-def test_an_error_that_is_ruled_out_fails_at_once(house: House) -> None:
-    house.start()
-    [job] = house.ended(house.app.enqueue(workshop.raise_this.job("KeyError")))
+def test_an_error_that_is_ruled_out_fails_at_once(inside: House) -> None:
+    inside.start()
+    [job] = inside.ended(inside.app.enqueue(workshop.raise_this.job("KeyError")))
     assert (job.state, job.reason, job.attempt) == (State.FAILED, "permanent", 1)
 
 
@@ -85,18 +86,18 @@ def test_hostile_errors_are_put_into_bounded_words(inside: House, kind: str) -> 
     assert len(first.traceback) <= 16_000
 
 
-def test_a_result_that_cannot_be_stored_fails_the_job_for_good(house: House) -> None:
-    house.start()
-    [job] = house.ended(house.app.enqueue(workshop.unstorable.job()))
+def test_a_result_that_cannot_be_stored_fails_the_job_for_good(inside: House) -> None:
+    inside.start()
+    [job] = inside.ended(inside.app.enqueue(workshop.unstorable.job()))
     assert (job.state, job.reason, job.attempt) == (State.FAILED, "permanent", 1)
     assert job.error is not None
     assert "result of unstorable" in job.error.message
 
 
-def test_a_payload_that_does_not_fit_fails_its_job_and_not_the_next(house: House) -> None:
-    house.start()
-    bad = house.app.enqueue(replace(workshop.add.job(1), payload=b'{"a": "one"}'))
-    good = house.app.enqueue(workshop.add.job(5))
+def test_a_payload_that_does_not_fit_fails_its_job_and_not_the_next(inside: House) -> None:
+    inside.start()
+    bad = inside.app.enqueue(replace(workshop.add.job(1), payload=b'{"a": "one"}'))
+    good = inside.app.enqueue(workshop.add.job(5))
     assert good.result(timeout=15) == 6
     error = eventually(lambda: bad.refresh().error)
     assert error.type == "mainspring.errors.InvalidArguments"
@@ -108,9 +109,9 @@ def test_a_payload_that_does_not_fit_fails_its_job_and_not_the_next(house: House
 @pytest.mark.parametrize(
     ("how", "attempt"), [("snooze", 1), ("limited", 1), ("retry", 2), ("bad snooze", 2)]
 )
-def test_a_job_that_asks_to_run_again_does(house: House, how: str, attempt: int) -> None:
-    house.start()
-    job = house.app.enqueue(workshop.steer.job(how))
+def test_a_job_that_asks_to_run_again_does(inside: House, how: str, attempt: int) -> None:
+    inside.start()
+    job = inside.app.enqueue(workshop.steer.job(how))
     assert job.result(timeout=15) == attempt
     assert job.refresh().claims == 2
 
@@ -137,9 +138,9 @@ def test_retry_after_takes_the_time_it_says_and_counts_as_a_failure(inside: Hous
     ("how", "state", "reason"),
     [("cancel", State.CANCELLED, "no longer needed"), ("reject", State.FAILED, "rejected")],
 )
-def test_a_job_that_asks_to_end_does(house: House, how: str, state: State, reason: str) -> None:
-    house.start()
-    [job] = house.ended(house.app.enqueue(workshop.steer.job(how)))
+def test_a_job_that_asks_to_end_does(inside: House, how: str, state: State, reason: str) -> None:
+    inside.start()
+    [job] = inside.ended(inside.app.enqueue(workshop.steer.job(how)))
     assert (job.state, job.reason, job.attempt) == (state, reason, 1)
 
 
@@ -163,7 +164,8 @@ def test_a_group_that_holds_a_real_error_too_is_a_failure(inside: House) -> None
 
 def test_a_function_is_told_of_its_job(house: House) -> None:
     worker = house.start()
-    told = house.app.enqueue(workshop.describe.using(queue="letters").job()).result(timeout=15)
+    job = house.app.enqueue("describe", {}, queue="letters")
+    told = job.result(timeout=15)
     assert told == {
         "task": "describe",
         "queue": "letters",
@@ -174,10 +176,10 @@ def test_a_function_is_told_of_its_job(house: House) -> None:
 
 
 @pytest.mark.parametrize("task", [workshop.leave_behind, workshop.aleave_behind])
-def test_context_variables_of_one_job_are_not_seen_by_the_next(house: House, task: Any) -> None:
-    house.start(threads=1, tasks=1)
+def test_context_variables_of_one_job_are_not_seen_by_the_next(inside: House, task: Any) -> None:
+    inside.start(threads=1, tasks=1)
     for _ in range(3):
-        assert house.app.enqueue(task.job()).result(timeout=15) == "nothing"
+        assert inside.app.enqueue(task.job()).result(timeout=15) == "nothing"
 
 
 def test_a_job_enqueues_into_the_app_that_runs_it(house: House) -> None:
@@ -188,8 +190,6 @@ def test_a_job_enqueues_into_the_app_that_runs_it(house: House) -> None:
 
 
 def test_a_task_nobody_knows_waits_and_costs_nothing(house: House) -> None:
-    from mainspring.events import UnknownTasks
-
     unknown = house.hear(UnknownTasks)
     strange = house.app.enqueue("strange", {})
     house.start()
@@ -200,18 +200,18 @@ def test_a_task_nobody_knows_waits_and_costs_nothing(house: House) -> None:
     assert [event.tasks for event in unknown] == [("strange",)]
 
 
-def test_queues_that_were_not_asked_for_are_left_alone(house: House) -> None:
-    other = house.app.enqueue(workshop.add.using(queue="other").job(1))
-    mine = house.app.enqueue(workshop.add.using(queue="mine").job(1))
-    house.start(queues=["mine"])
+def test_queues_that_were_not_asked_for_are_left_alone(inside: House) -> None:
+    other = inside.app.enqueue(workshop.add.using(queue="other").job(1))
+    mine = inside.app.enqueue(workshop.add.using(queue="mine").job(1))
+    inside.start(queues=["mine"])
     assert mine.result(timeout=15) == 2
-    assert house.state(other) is State.PENDING
+    assert inside.state(other) is State.PENDING
 
 
-def test_a_delayed_job_runs_when_it_is_due_and_not_before(house: House) -> None:
-    house.start()
-    job = house.app.enqueue(workshop.add.using(delay=0.2).job(1))
+def test_a_delayed_job_runs_when_it_is_due_and_not_before(inside: House) -> None:
+    inside.start()
+    job = inside.app.enqueue(workshop.add.using(delay=0.2).job(1))
     assert job.result(timeout=15) == 2
     now = job.refresh()
     assert now.started is not None
-    assert 0.2 <= (now.started - now.created).total_seconds()
+    assert (now.started - now.created).total_seconds() >= 0.2

@@ -154,6 +154,15 @@ def gated(gate: str) -> int:
 
 
 @tasks.task(retry=Retry(max_retries=1, base=0.001))
+def gated_by_attempt(gates: list[str]) -> int:
+    """Each attempt has a gate of its own."""
+    attempt = current().attempt
+    _enter(gates[attempt - 1])
+    _wait(gates[attempt - 1])
+    return attempt
+
+
+@tasks.task(retry=Retry(max_retries=1, base=0.001))
 async def agated(gate: str) -> int:
     await asyncio.to_thread(_enter, gate)
     await asyncio.to_thread(_wait, gate)
@@ -176,7 +185,7 @@ async def forever(gate: str, note: str) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        Path(note).write_text("cleaned up")
+        Path(note).write_text("cleaned up")  # noqa: ASYNC240 - it must not be cancelled
 
 
 @tasks.task(timeout=0.1, retry=ONCE)

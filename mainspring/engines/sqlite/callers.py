@@ -90,8 +90,10 @@ class Callers:
             raise TransactionError(
                 f"expected an sqlite3.Connection on {self._place}, got {type(connection).__name__}"
             )
-        files = [row[2] for row in connection.execute(SQL["files"]) if row[1] == "main"]
-        file = os.fsdecode(files[0] or "")
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        (file,) = [row[2] for row in cursor.execute(SQL["files"]) if row[1] in ("main", b"main")]
+        file = os.fsdecode(file or "")
         path = self._address.path
         if not file or path is None or not os.path.samefile(file, path):
             raise TransactionError(

@@ -36,7 +36,7 @@ SELECT format('the last number given is %d, job #%d exists', m.n, j.number)
 FROM meter m CROSS JOIN (SELECT max(number) AS number FROM job) j
 WHERE m.queue = 0 AND m.state = 0 AND j.number > m.n
 
--- name: queues
+-- name: names
 SELECT format('job #%d names %s that do not exist', j.number,
   iif(q.id IS NULL, 'a queue', iif(t.id IS NULL, 'a task', 'a policy')))
 FROM job j LEFT JOIN queue q ON q.id = j.queue LEFT JOIN task t ON t.id = j.task

@@ -64,36 +64,62 @@ class Readers:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._place = address.place
         self._idle: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._lent = 0
+        self._paused = False
         self._closed = False
+        self._changed = threading.Condition()
 
     @contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
         """A connection for the block, whose statements all see the same moment."""
-        with trouble(self._place):
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                connection = connect(self._address, reader=True)
-            try:
+        with self._changed:
+            while self._paused:
+                self._changed.wait()
+            self._lent += 1
+            connection = self._idle.pop() if self._idle else None
+        good = False
+        try:
+            with trouble(self._address.place):
+                if connection is None:
+                    connection = connect(self._address, reader=True)
                 connection.execute("BEGIN")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
-                connection.close()
-                raise
-            with self._lock:
-                if not self._closed and len(self._idle) < _IDLE_READERS:
-                    self._idle.append(connection)
-                    return
+                good = True
+        finally:
+            self._take_back(connection, good)
+
+    def _take_back(self, connection: sqlite3.Connection | None, good: bool) -> None:
+        with self._changed:
+            keep = good and not self._closed and len(self._idle) < _IDLE_READERS
+            if connection is not None and keep:
+                self._idle.append(connection)
+            self._lent -= 1
+            self._changed.notify_all()
+        if connection is not None and not keep:
             connection.close()
+
+    def pause(self, timeout: float) -> bool:
+        """Let go of the file until `resume`; False when somebody reads for too long."""
+        with self._changed:
+            self._paused = True
+            quiet = self._changed.wait_for(lambda: self._lent == 0, timeout)
+            self._close_idle()
+        return quiet
+
+    def resume(self) -> None:
+        """Go on."""
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Close the idle connections now and those lent when they come back."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

@@ -57,7 +57,7 @@ class QueueLock:
 
     def _wait(self, file: int) -> bool:
         # `flock` cannot be told to give up, so another thread waits in our place. If it is
-        # left alone there, it closes the file, and with it gives the lock back.
+        # left alone there, it gives the lock back and closes the file.
         got = threading.Event()
         decision = threading.Lock()
         abandoned: list[bool] = []
@@ -67,6 +67,7 @@ class QueueLock:
             with decision:
                 got.set()
                 if abandoned:
+                    fcntl.flock(file, fcntl.LOCK_UN)
                     os.close(file)
 
         threading.Thread(target=wait, name="mainspring-lock", daemon=True).start()

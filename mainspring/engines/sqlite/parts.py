@@ -1,7 +1,6 @@
 """What an open store is made of: a writer, readers, a bell, and the way through a fork."""
 
 import ctypes
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection
@@ -9,7 +8,7 @@ from typing import TypeVar
 
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.callers import Callers
-from mainspring.engines.sqlite.connection import Readers, connect
+from mainspring.engines.sqlite.connection import Readers
 from mainspring.engines.sqlite.migrate import migrate, prepare_file
 from mainspring.engines.sqlite.prune import Walk
 from mainspring.engines.sqlite.step import Step
@@ -21,16 +20,19 @@ from mainspring.job import Now
 
 T = TypeVar("T")
 
+FORK_SECONDS = 5.0
+"""How long a fork waits for others at work. A child that is forked in spite of them has no store."""
+
 
 class Parts:
     """Everything that is there between `open` and `close`."""
 
     def __init__(self, address: Address, *, create: bool) -> None:
         self._address = address
-        self._process = os.getpid()
+        self._let_go = False, False
         if address.path is not None and create:
             prepare_file(address)
-        self.bell = Bell(address.path, lambda: connect(address, reader=True))
+        self.bell = Bell(address.path)
         self.readers = Readers(address)
         self.writer = Writer(address, self.bell)
         self.callers = Callers(address, self.writer)
@@ -62,15 +64,28 @@ class Parts:
         self.writer.close()
         self.bell.close()
 
-    def after_fork(self) -> "Parts | None":
-        """In a child process: parts of its own, and nothing of its parent's touched again."""
-        # Closing an inherited connection would do damage to the parent's file, so it must
-        # never be collected: it is given one reference that nobody gives back.
+    # --- forks ------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Let go of the file. What SQLite remembers of locks is inherited and the locks are not:
+        with a connection open, parent and child would destroy each other's work."""
+        if self._address.path is not None and self.callers.lent() is None:
+            self._let_go = self.writer.pause(FORK_SECONDS), self.readers.pause(FORK_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        writer, _ = self._let_go
+        self._let_go = False, False
+        if writer:
+            self.writer.resume()
+        self.readers.resume()
+
+    def after_fork_in_child(self) -> "Parts | None":
+        """Parts of the child's own; None where it cannot have any."""
+        # Whatever is still open stays open: one reference is given that nobody gives back.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
-        self.writer.abandon()
-        if self._address.path is None:
-            return None
+        self.writer.leave()
         try:
-            return Parts(self._address, create=False)
+            return Parts(self._address, create=False) if all(self._let_go) else None
         except StoreUnavailable:
             return None

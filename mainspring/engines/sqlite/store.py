@@ -69,7 +69,7 @@ class SqliteStore:
         self._address = address(url)
         self._opening = threading.Lock()
         self._open: Parts | None = None
-        os.register_at_fork(after_in_child=partial(_after_fork, weakref.ref(self)))
+        _prepare_for_forks(weakref.ref(self))
 
     # --- life -------------------------------------------------------------------------------
 
@@ -102,10 +102,20 @@ class SqliteStore:
             raise StoreUnavailable(f"{self._address.place}: the store is not open")
         return self._open
 
-    def _after_fork(self) -> None:
-        self._opening = threading.Lock()
+    def _before_fork(self) -> None:
+        self._opening.acquire()
         if self._open is not None:
-            self._open = self._open.after_fork()
+            self._open.before_fork()
+
+    def _after_fork_in_parent(self) -> None:
+        if self._open is not None:
+            self._open.after_fork_in_parent()
+        self._opening.release()
+
+    def _after_fork_in_child(self) -> None:
+        if self._open is not None:
+            self._open = self._open.after_fork_in_child()
+        self._opening.release()
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         with self._parts.reading() as connection:
@@ -257,6 +267,12 @@ def _exchange(step: Step, transitions: Sequence[Transition], wish: Claim | None)
     )
 
 
-def _after_fork(reference: "weakref.ref[SqliteStore]") -> None:
-    if (store := reference()) is not None:
-        store._after_fork()
+def _prepare_for_forks(reference: "weakref.ref[SqliteStore]") -> None:
+    def told(act: Callable[[SqliteStore], None]) -> Callable[[], None]:
+        return lambda: act(store) if (store := reference()) is not None else None
+
+    os.register_at_fork(
+        before=told(SqliteStore._before_fork),
+        after_in_parent=told(SqliteStore._after_fork_in_parent),
+        after_in_child=told(SqliteStore._after_fork_in_child),
+    )

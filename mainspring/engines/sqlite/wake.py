@@ -1,14 +1,13 @@
 """Signals: a waiter learns of a commit by whichever process, without asking again and again.
 
 The writer touches a wake file after each commit that matters; waiters watch that file, and the
-log, into which other programs' commits go too. Where the system cannot watch files, a waiter asks
-SQLite whether the data changed, less often the longer nothing does.
+log, into which other programs' commits go too. Where the system cannot watch files, a waiter looks
+at them, less often the longer nothing happens.
 """
 
 import ctypes
 import os
 import select
-import sqlite3
 import sys
 import threading
 import time
@@ -20,14 +19,14 @@ from mainspring.store import Signal
 _NONBLOCK, _CLOEXEC, _MODIFY = 0o4000, 0o2000000, 2
 _FOREIGN_SECONDS = 0.02
 """A change of the log is seen before the commit that it is part of has ended."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
 class Bell:
     """Rings after a commit; makes the signals that hear it."""
 
-    def __init__(self, path: str | None, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: str | None) -> None:
         self._path = path
-        self._connect = connect
         self._file: int | None = None
         self._listeners: set[_Here] = set()
 
@@ -51,11 +50,12 @@ class Bell:
             here = _Here(self._listeners.discard)
             self._listeners.add(here)
             return here
+        wake, log = f"{self._path}-wake", f"{self._path}-wal"
         self.ring()  # so that there is a file to watch
         try:
-            return _Watch(f"{self._path}-wake", f"{self._path}-wal")
+            return _Watch(wake, log)
         except (OSError, AttributeError):
-            return _Poll(self._connect())
+            return _Poll(wake, log)
 
     def close(self) -> None:
         """Ring no more."""
@@ -147,31 +147,40 @@ class _Watch:
 
 
 class _Poll:
-    """A signal by asking SQLite, where there is no inotify."""
+    """A signal by looking at the files, where the kernel does not tell."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, wake: str, log: str) -> None:
+        self._files = wake, log
         self._event = threading.Event()
-        self._seen = self._version()
+        self._seen = self._look()
 
     def wait(self, timeout: float) -> bool:
-        end, pause = time.monotonic() + timeout, 0.001
-        while (version := self._version()) == self._seen:
+        end, pause = time.monotonic() + timeout, _SHORTEST_PAUSE
+        while (found := self._look()) == self._seen:
             left = end - time.monotonic()
             if left <= 0 or self._event.wait(min(pause, left)):
                 self._event.clear()
                 return False
-            pause = min(pause * 1.5, 0.05)
-        self._seen = version
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        if found[0] == self._seen[0]:
+            time.sleep(_FOREIGN_SECONDS)
+            found = self._look()
+        self._seen = found
         return True
 
-    def _version(self) -> int:
-        version: int = self._connection.execute("PRAGMA data_version").fetchall()[0][0]
-        return version
+    def _look(self) -> tuple[object, object]:
+        return _state(self._files[0]), _state(self._files[1])
 
     def wake(self) -> None:
         self._event.set()
 
     def close(self) -> None:
         self._event.set()
-        self._connection.close()
+
+
+def _state(path: str) -> object:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

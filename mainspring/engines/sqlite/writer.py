@@ -42,10 +42,12 @@ class Writer:
         self._turns = Turns()
         self._queue = QueueLock(address.path and f"{address.path}-lock")
         self._checkpoints = Checkpoints()
+        self._connection: Connection | None = None
+        self._closed = False
         with trouble(address.place):
             self._identity = self._identify()
             self._identified = time.monotonic()
-            self._connection: Connection | None = connect(address)
+            self._connection = connect(address)
 
     def run(self, verb: Verb[T], now: Now | None = None, *, first: bool = False) -> T:
         """Do this in a transaction, and return when it is committed. `first` goes before all
@@ -89,20 +91,35 @@ class Writer:
 
     def close(self) -> None:
         """Write what is left to write and close; later calls are refused."""
-        if self._connection is None:
-            return
         if self.statistics.pending():
             with suppress(StoreUnavailable):
                 self.run(self._flush)
         with self._turns.alone():
-            connection, self._connection = self._connection, None
-            with self._queue.held():
-                self._checkpoint(connection, truncate=True)
-            connection.close()
+            self._closed = True
+            if self._connection is not None:
+                with self._queue.held():
+                    self._checkpoint(self._connection, truncate=True)
+                self._connection.close()
+                self._connection = None
         self._queue.close()
 
-    def abandon(self) -> None:
-        """In a child process: hold no lock of the parent's when that dies."""
+    # --- forks ------------------------------------------------------------------------------
+
+    def pause(self, timeout: float) -> bool:
+        """Let go of the file until `resume`; False when somebody is at work for too long."""
+        if not self._turns.take(timeout):
+            return False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        return True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._turns.end([])
+
+    def leave(self) -> None:
+        """In a child process: do not hold a lock of the parent's."""
         self._queue.close()
 
     # --- transactions -----------------------------------------------------------------------
@@ -165,7 +182,7 @@ class Writer:
         return steps
 
     def _usable(self) -> Connection:
-        if self._connection is None:
+        if self._closed:
             raise StoreUnavailable(f"{self._address.place}: the store is closed")
         if time.monotonic() - self._identified > IDENTITY_SECONDS:
             self._identified = time.monotonic()
@@ -175,6 +192,8 @@ class Writer:
                     f"{self._address.place}: the file was removed or replaced while it was in"
                     " use; nothing is written to it until the store is opened again"
                 )
+        if self._connection is None:
+            self._connection = connect(self._address)
         return self._connection
 
     def _identify(self) -> tuple[int, int] | None:

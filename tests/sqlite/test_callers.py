@@ -1,0 +1,178 @@
+"""The caller's own connection: what is asked of it, and that nothing waits for itself."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainspring.errors import NotImmediate, TransactionError, UniqueTaken
+from mainspring.job import Select, State, Succeeded
+from mainspring.lifecycle import decide
+from mainspring.store import Presence, Settings, Store
+from tests.contract.stage import Stage, Time, ids, new
+
+
+@pytest.fixture
+def connection(store: Store, path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0.1)) as connection:
+        yield connection
+
+
+def test_the_job_exists_if_and_only_if_the_callers_row_does(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    connection.execute("CREATE TABLE customer(name TEXT)")
+    for end in ("ROLLBACK", "COMMIT"):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO customer VALUES('x')")
+        store.insert([new()], connection=connection)
+        connection.execute(end)
+        rows = connection.execute("SELECT count(*) FROM customer").fetchone()[0]
+        assert rows == len(store.find(Select())) == (end == "COMMIT")
+
+
+def test_a_refused_insert_leaves_the_callers_transaction_as_it_was(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    store.insert([new(unique="k")])
+    connection.execute("CREATE TABLE customer(name TEXT)")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO customer VALUES('x')")
+    with pytest.raises(UniqueTaken):
+        store.insert([new(), new(unique="k", on_duplicate="error")], connection=connection)
+    store.insert([new()], connection=connection)
+    connection.execute("COMMIT")
+    assert connection.execute("SELECT count(*) FROM customer").fetchone() == (1,)
+    assert len(store.find(Select())) == 2
+    assert store.check() == []
+
+
+def test_names_that_were_rolled_back_are_not_believed_in(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new(queue="q", task="t")], connection=connection)
+    connection.execute("ROLLBACK")
+    store.insert([new(queue="other", task="other"), new(queue="q", task="t")])
+    assert {(record.queue, record.task) for record in store.find(Select())} == {
+        ("other", "other"),
+        ("q", "t"),
+    }
+    assert store.check() == []
+
+
+def test_a_connection_without_a_transaction_is_refused(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    with pytest.raises(NotImmediate, match="BEGIN IMMEDIATE"):
+        store.insert([new()], connection=connection)
+
+
+def test_a_transaction_that_can_no_longer_write_is_refused(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM job").fetchall()
+    store.insert([new()])
+    with pytest.raises(NotImmediate, match="BEGIN IMMEDIATE"):
+        store.insert([new()], connection=connection)
+    connection.execute("ROLLBACK")
+    assert len(store.find(Select())) == 1
+
+
+def test_a_connection_to_another_file_is_refused(store: Store, tmp_path: Path) -> None:
+    for place in (tmp_path / "other.db", ":memory:"):
+        with closing(sqlite3.connect(place, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(TransactionError, match=r"jobs\.db"):
+                store.insert([new()], connection=other)
+
+
+def test_what_is_no_connection_is_refused(store: Store) -> None:
+    with pytest.raises(TransactionError, match=r"sqlite3\.Connection"):
+        store.insert([new()], connection="jobs.db")
+
+
+def test_the_same_file_by_another_name_is_the_same_file(store: Store, path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with closing(sqlite3.connect(link, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        store.insert([new()], connection=connection)
+        connection.execute("COMMIT")
+    assert len(store.find(Select())) == 1
+
+
+def test_a_connection_that_makes_something_else_of_rows_and_text_serves(
+    store: Store, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = lambda cursor, row: {"row": row}
+        connection.text_factory = bytes
+        connection.execute("BEGIN IMMEDIATE")
+        parent = new(unique="k", tags=("t",), headers={"a": "b"})
+        store.insert([parent, new().after(parent)], connection=connection)
+        (again,) = store.insert([parent], connection=connection)
+        connection.execute("COMMIT")
+    assert again.repeated
+    assert store.check() == []
+
+
+def test_a_callers_connection_makes_no_checkpoints_of_its_own(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() != (0,)
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new()], connection=connection)
+    connection.execute("COMMIT")
+    assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+
+
+def test_every_write_beside_an_open_transaction_of_the_same_thread_is_an_error(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    stage = Stage(store, Time())
+    stage.put()
+    held = stage.take()
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new()], connection=connection)
+    presence = Presence(id="w", host="h", pid=1, started=0, state="running")
+    writes: list[Any] = [
+        lambda: store.insert([new()]),
+        lambda: store.exchange([decide(held, Succeeded())]),
+        lambda: store.heartbeat(presence, [held.token], 1),
+        lambda: store.cancel(Select()),
+        lambda: store.configure("default", Settings(paused=True)),
+        lambda: store.transaction(held, decide(held, Succeeded()), lease=1).__enter__(),
+    ]
+    for write in writes:
+        with pytest.raises(TransactionError, match="commit first"):
+            write()
+    assert store.counts()["default"][State.RUNNING] == 1
+    connection.execute("COMMIT")
+    store.insert([new()])
+    assert stage.end(held, Succeeded()).lost == ()
+
+
+def test_a_connection_closed_in_its_transaction_is_in_nobodys_way(store: Store, path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new()], connection=connection)
+    connection.close()
+    stored = store.insert([new()])
+    assert ids(store.find(Select())) == [stored[0].id]
+
+
+def test_ending_the_jobs_transaction_by_hand_is_an_error(store: Store) -> None:
+    stage = Stage(store, Time())
+    stage.put()
+    held = stage.take()
+    with (
+        pytest.raises(TransactionError, match="ended inside"),
+        store.transaction(held, decide(held, Succeeded()), lease=60_000_000) as connection,
+    ):
+        connection.execute("COMMIT")
+    assert store.counts()["default"][State.RUNNING] == 1

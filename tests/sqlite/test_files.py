@@ -1,0 +1,194 @@
+"""The files: who may read them, and what happens when they cannot be written or are taken away."""
+
+import fcntl
+import os
+import sqlite3
+import stat
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mainspring.engines import open_store
+from mainspring.engines.sqlite.writer import IDENTITY_SECONDS
+from mainspring.errors import StoreUnavailable
+from mainspring.job import Select, State
+from mainspring.store import Store
+from tests.contract.stage import Stage, Time, new
+from tests.sqlite.conftest import Run
+
+
+def test_nobody_else_may_read_any_of_the_files(store: Store, path: Path) -> None:
+    store.insert([new()])
+    signal = store.listen()
+    files = sorted(path.parent.iterdir())
+    names = ["jobs.db", "jobs.db-lock", "jobs.db-shm", "jobs.db-wake", "jobs.db-wal"]
+    assert [file.name for file in files] == names
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    signal.close()
+
+
+def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+    open_store(f"sqlite:///{path}").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_nothing_is_acknowledged_into_a_file_that_is_gone(
+    store: Store, path: Path, how: str
+) -> None:
+    store.insert([new()])
+    if how == "replaced":
+        os.replace(path, path.with_name("old.db"))
+        path.touch()
+    else:
+        path.unlink()
+    time.sleep(IDENTITY_SECONDS)
+    with pytest.raises(StoreUnavailable, match="removed or replaced"):
+        store.insert([new()])
+
+
+FULL = """
+    import subprocess, sys
+    from pathlib import Path
+    from mainspring.engines import open_store
+    from mainspring.errors import StoreFull
+    from mainspring.job import State, Succeeded
+    from mainspring.lifecycle import decide
+    from tests.contract.stage import Stage, Time, new
+
+    folder = Path(sys.argv[1])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    store = open_store(f"sqlite:///{folder}/jobs.db")
+    stage = Stage(store, Time())
+    stored = 0
+    stage.put_many(10)
+    held = stage.claim(10)
+    stored += 10
+    try:
+        for _ in range(10_000):
+            stage.insert(new(payload=b"1" * 50_000))
+            stored += 1
+    except StoreFull as error:
+        assert "no space left" in str(error)
+    else:
+        raise AssertionError("the disk never was full")
+    for _ in range(3):
+        try:
+            stage.put_many(100, payload=b"1" * 50_000)
+        except StoreFull:
+            pass
+        else:
+            raise AssertionError("there is room after all")
+    assert store.check() == []
+    assert sum(store.counts()["default"].values()) == stored
+    subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
+    stage.put_many(100, payload=b"1" * 50_000)
+    stage.complete(held)
+    assert sum(store.counts()["default"].values()) == stored + 100
+    assert store.counts()["default"][State.COMPLETED] == 10
+    assert store.check() == []
+    store.close()
+"""
+
+
+def test_a_full_disk_refuses_intake_loses_nothing_and_heals_by_itself(
+    tmp_path: Path, run: Run
+) -> None:
+    run(FULL, tmp_path, mounts=True)
+
+
+READ_ONLY = """
+    import subprocess, sys
+    from mainspring.engines import open_store
+    from mainspring.errors import StoreUnavailable
+    from tests.contract.stage import new
+
+    folder = sys.argv[1]
+    store = open_store(f"sqlite:///{folder}/jobs.db")
+    store.insert([new()])
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+    for attempt in range(2):
+        try:
+            other = open_store(f"sqlite:///{folder}/jobs.db")
+            other.insert([new()])
+        except StoreUnavailable as error:
+            assert "jobs.db" in str(error)
+        else:
+            raise AssertionError("written to a read-only file")
+    store.close()
+"""
+
+
+def test_a_read_only_file_is_reported_as_such(tmp_path: Path, run: Run) -> None:
+    run(READ_ONLY, tmp_path, mounts=True)
+
+
+def test_a_file_locked_by_another_program_is_reported_after_some_seconds(
+    store: Store, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.insert([new()])
+        other.execute("COMMIT")
+    store.insert([new()])
+    assert store.counts()["default"][State.PENDING] == 1
+
+
+def test_who_only_reads_does_not_wait_for_who_writes(store: Store, path: Path) -> None:
+    store.insert([new()])
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert Stage(store, Time()).look(queues=("idle",)).jobs == []
+        assert store.counts()["default"][State.PENDING] == 1
+        assert len(store.find(Select())) == 1
+        other.execute("COMMIT")
+
+
+def log_bytes(store: Store) -> float:
+    return store.health().figures["log_bytes"]
+
+
+def test_the_log_stays_small_however_much_is_written(store: Store) -> None:
+    sizes = []
+    for _ in range(60):
+        store.insert([new(payload=b"1" * 500) for _ in range(500)])
+        sizes.append(log_bytes(store))
+    assert max(sizes) < 16_000_000
+
+
+def test_a_reader_in_the_way_of_a_checkpoint_delays_it_and_nothing_else(
+    store: Store, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        store.insert([new()])
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM job").fetchone() == (1,)
+        for _ in range(30):
+            store.insert([new(payload=b"1" * 500) for _ in range(500)])
+        assert reader.execute("SELECT count(*) FROM job").fetchone() == (1,)
+        reader.execute("COMMIT")
+    store.insert([new(payload=b"1" * 500) for _ in range(15_000)])
+    store.insert([new(payload=b"1" * 500) for _ in range(15_000)])
+    large = log_bytes(store)
+    for _ in range(30):
+        store.insert([new(payload=b"1" * 500) for _ in range(500)])
+    assert log_bytes(store) == large
+
+
+def test_an_abandoned_queue_of_writers_is_left_after_a_second(store: Store, path: Path) -> None:
+    with open(f"{path}-lock", "rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        store.insert([new()])
+        waiting = [t for t in threading.enumerate() if t.name == "mainspring-lock"]
+        assert len(waiting) == 1
+        store.insert([new()])
+    for thread in waiting:
+        thread.join()
+    assert store.counts()["default"][State.PENDING] == 2
