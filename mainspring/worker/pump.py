@@ -39,6 +39,9 @@ LONGEST_TURN = 0.25
 NOTES_PAUSE = 0.2
 """Seconds between two writes of nothing but progress and log lines."""
 
+MANY = 64
+"""Outcomes that are worth a round of their own before anything else is done."""
+
 LAST_WORDS = 1.9
 """Seconds in which everything must have ended after the worker was told to hand back now."""
 
@@ -182,11 +185,11 @@ class Pump:
         if self.phase in ("stopping", "quitting"):
             self._wind_down(now)
 
-    def _submit(self, office: Office, now: float) -> None:
+    def _submit(self, office: Office, now: float, undealt: int = 0) -> None:
         """Write what there is to write and claim what there is room for, one round at a time."""
         if self._writing:
             return
-        claim = self._claim()
+        claim = self._claim(undealt)
         notes_due = self._notes and now >= self._notes_at
         if not (self._pending or claim or notes_due):
             return
@@ -196,11 +199,12 @@ class Pump:
         self._writing = True
         office.ledger.submit(round)
 
-    def _claim(self) -> Claim | None:
+    def _claim(self, undealt: int) -> Claim | None:
         # With something to write a look costs next to nothing, hint or no hint.
         if self.phase != "running" or not (self._hungry or self._pending):
             return None
         limit, places, alone = self._dealer.wish()
+        limit, places = limit - undealt, max(0, places - undealt)
         if limit <= 0:
             return None
         lease = int(self._me.lease * 1_000_000)
@@ -211,10 +215,13 @@ class Pump:
 
     def _written(self, round: Round, answer: Exchanged) -> None:
         self._writing = False
-        keeper = self._required_office().keeper
-        keeper.settle(map(_token, round.transitions))
+        office = self._required_office()
+        if len(self._pending) >= MANY:
+            # Under load the store need not wait until these jobs are dealt.
+            self._submit(office, time.monotonic(), len(answer.jobs))
+        office.keeper.settle(map(_token, round.transitions))
         if answer.jobs and round.claim:
-            keeper.hold(round.claim.grant.token, len(answer.jobs), round.asked)
+            office.keeper.hold(round.claim.grant.token, len(answer.jobs), round.asked)
             self._deal(answer.jobs)
         for station in self._crew.everyone:
             station.acknowledge()

@@ -46,7 +46,7 @@ from mainspring.store import Claim, Grant, Settings
 from tests.contract.model import Job, Model
 from tests.contract.stage import LEASE, OOPS, Stage, Time, everything, ids, retries
 
-RUNS, STEPS = 120, 50
+RUNS, STEPS = 200, 50
 FEWEST_STEPS = 2_000
 CHECK_EVERY = 10
 

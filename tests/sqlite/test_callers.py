@@ -1,6 +1,8 @@
 """The caller's own connection: what is asked of it, and that nothing waits for itself."""
 
+import gc
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -164,6 +166,32 @@ def test_a_connection_closed_in_its_transaction_is_in_nobodys_way(store: Store, 
     connection.close()
     stored = store.insert([new()])
     assert ids(store.find(Select())) == [stored[0].id]
+
+
+def test_a_connection_dropped_in_its_transaction_is_in_nobodys_way(
+    store: Store, path: Path
+) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new()], connection=connection)
+    del connection
+    gc.collect()
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    (stored,) = store.insert([new()])
+    assert ids(store.find(Select())) == [stored.id]
+
+
+def test_a_transaction_of_another_thread_is_waited_for(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    store.insert([new()], connection=connection)
+    waiting = threading.Thread(target=lambda: store.insert([new()]))
+    waiting.start()
+    connection.execute("COMMIT")
+    waiting.join()
+    assert len(store.find(Select())) == 2
 
 
 def test_ending_the_jobs_transaction_by_hand_is_an_error(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Waking: by another process, by another program's commit, and where files cannot be watched."""
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -41,6 +42,25 @@ def test_an_insert_within_a_callers_transaction_wakes_when_it_is_committed(
     store: Store, path: Path
 ) -> None:
     signal = store.listen()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        store.insert([new()], connection=connection)
+        quiet(signal)
+        connection.execute("COMMIT")
+        assert signal.wait(LONG)
+    signal.close()
+
+
+def test_a_callers_commit_wakes_also_after_the_log_was_removed_and_made_again(
+    store: Store, path: Path
+) -> None:
+    signal = store.listen()
+    child = os.fork()  # before a fork the engine closes the file, and with it goes the log
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    store.insert([new()])
+    quiet(signal)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         store.insert([new()], connection=connection)

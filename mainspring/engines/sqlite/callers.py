@@ -9,12 +9,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
 
 from mainspring.engines.sqlite.address import Address
-from mainspring.engines.sqlite.connection import connect
+from mainspring.engines.sqlite.connection import Readers, connect
+from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.sections import sections
@@ -23,51 +24,75 @@ from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
 from mainspring.errors import LeaseLost, NotImmediate, TransactionError
-from mainspring.job import Claimed, Now, Transition
+from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
 
 SQL = sections(__file__)
 
-T = TypeVar("T")
+_GLANCE_SECONDS = 0.2
+_NO_NUMBER = 0
+"""A number that no job has."""
 
 
 class Callers:
     """Which threads hold a transaction on this file, and what may be done in it."""
 
-    def __init__(self, address: Address, writer: Writer) -> None:
+    def __init__(self, address: Address, writer: Writer, readers: Readers) -> None:
         self._address = address
         self._place = address.place
         self._writer = writer
+        self._readers = readers
         self._own = threading.local()
 
     def forbid(self) -> None:
         """`TransactionError` if this thread would wait for itself."""
-        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            return
-        if not _in_transaction(connection):
-            self._own.connection = None
+        if self.lent() is None and not self._holds_lock():
             return
         raise TransactionError(
             f"{self._place}: this thread has a transaction open on the file; give its connection"
             " (tx=...), or commit first: waiting for it here would never end"
         )
 
+    def _holds_lock(self) -> bool:
+        """Whether a transaction in which this thread inserted is still open. The connection was
+        not kept, since that would keep it from being closed: so look at what became of the job,
+        and if it is not there, whether the file can be written to."""
+        number: int | None = getattr(self._own, "inserted", None)
+        if number is None:
+            return False
+        with self._readers.lend() as connection:
+            committed = bool(connection.execute(SQL["exists"], (number,)).fetchall())
+        if not committed and not self._can_be_written():
+            return True
+        self._own.inserted = None
+        return False
+
+    def _can_be_written(self) -> bool:
+        with closing(connect(self._address, busy=_GLANCE_SECONDS)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                return primary_code(error) not in BUSY
+            connection.execute("ROLLBACK")
+        return True
+
     def lent(self) -> sqlite3.Connection | None:
         """The connection that this thread was lent and has not given back."""
         lent: sqlite3.Connection | None = getattr(self._own, "lent", None)
         return lent
 
-    def run(self, connection: Any, verb: Callable[[Step], T], now: Now | None) -> T:
-        """Do this inside the caller's transaction: all of it, or none and an exception."""
+    def insert(
+        self, connection: Any, jobs: Sequence[NewJob[Any]], now: Now | None
+    ) -> list[Inserted]:
+        """Insert within the caller's transaction: all of them, or none and an exception."""
         if connection is not self.lent():
             self._examine(connection)
-        self._own.connection = connection
+            self._own.inserted = _NO_NUMBER
         try:
             connection.execute(SQL["no_checkpoint"])
             connection.execute(SQL["savepoint"])
             try:
                 step = self._step(connection, now)
-                answer = verb(step)
+                answer = insert(step, jobs)
                 step.finish()
             except BaseException:
                 if connection.in_transaction:
@@ -79,10 +104,13 @@ class Callers:
             if primary_code(error) not in BUSY:
                 with trouble(self._place):
                     raise
+            self._own.inserted = None
             raise NotImmediate(
                 f"{self._place}: the transaction could not be made to write ({error});"
                 " begin it with BEGIN IMMEDIATE"
             ) from error
+        fresh = (each for each in answer if not each.repeated and each.duplicate_of is None)
+        self._own.inserted = next((each.number for each in fresh), _NO_NUMBER)
         return answer
 
     def _examine(self, connection: Any) -> None:
@@ -118,11 +146,11 @@ class Callers:
         started = time.monotonic()
         with self._begun() as connection:
             self._must_hold(connection, job)
-            self._own.connection = self._own.lent = connection
+            self._own.lent = connection
             try:
                 yield connection
             finally:
-                self._own.connection = self._own.lent = None
+                self._own.lent = None
             with trouble(self._place):
                 step = self._end(connection, job, transition, lease / 3e6, started)
         for action in step.afterwards:

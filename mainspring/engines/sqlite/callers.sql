@@ -15,3 +15,6 @@ RELEASE mainspring;
 
 -- name: holds
 SELECT 1 FROM running WHERE number = ? AND token = ?;
+
+-- name: exists
+SELECT 1 FROM job WHERE number = ?;

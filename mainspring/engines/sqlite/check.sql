@@ -1,5 +1,5 @@
 -- name: one_place
-SELECT format('job #%d is in %d places, expected 1', j.number, count(p.number))
+SELECT printf('job #%d is in %d places, expected 1', j.number, count(p.number))
 FROM job j LEFT JOIN (
   SELECT number FROM ready UNION ALL SELECT number FROM later UNION ALL
   SELECT number FROM blocked UNION ALL SELECT number FROM running UNION ALL
@@ -8,7 +8,7 @@ FROM job j LEFT JOIN (
 GROUP BY j.number HAVING count(p.number) <> 1
 
 -- name: orphans
-SELECT format('%s has a row of job #%d, which does not exist', t, number) FROM (
+SELECT printf('%s has a row of job #%d, which does not exist', t, number) FROM (
   SELECT 'ready' AS t, number FROM ready UNION ALL SELECT 'later', number FROM later UNION ALL
   SELECT 'blocked', number FROM blocked UNION ALL SELECT 'running', number FROM running UNION ALL
   SELECT 'finished', number FROM finished UNION ALL SELECT 'error', number FROM error UNION ALL
@@ -19,7 +19,7 @@ SELECT format('%s has a row of job #%d, which does not exist', t, number) FROM (
 ) WHERE number NOT IN (SELECT number FROM job)
 
 -- name: counts
-SELECT format('queue %s counts %d jobs in state %d, there are %d',
+SELECT printf('queue %s counts %d jobs in state %d, there are %d',
   coalesce(q.name, '#' || s.queue), sum(s.told), s.state, sum(s.n))
 FROM (
   SELECT queue, state, n AS told, 0 AS n FROM meter WHERE queue > 0
@@ -32,72 +32,72 @@ FROM (
 GROUP BY s.queue, s.state HAVING sum(s.told) <> sum(s.n)
 
 -- name: number
-SELECT format('the last number given is %d, job #%d exists', m.n, j.number)
+SELECT printf('the last number given is %d, job #%d exists', m.n, j.number)
 FROM meter m CROSS JOIN (SELECT max(number) AS number FROM job) j
 WHERE m.queue = 0 AND m.state = 0 AND j.number > m.n
 
 -- name: names
-SELECT format('job #%d names %s that do not exist', j.number,
+SELECT printf('job #%d names %s that do not exist', j.number,
   iif(q.id IS NULL, 'a queue', iif(t.id IS NULL, 'a task', 'a policy')))
 FROM job j LEFT JOIN queue q ON q.id = j.queue LEFT JOIN task t ON t.id = j.task
 LEFT JOIN policy p ON p.id = j.policy
 WHERE q.id IS NULL OR t.id IS NULL OR p.id IS NULL
 
 -- name: lanes
-SELECT format('job #%d of queue #%d waits in lane %d', r.number, j.queue, r.lane)
+SELECT printf('job #%d of queue #%d waits in lane %d', r.number, j.queue, r.lane)
 FROM ready r CROSS JOIN job j ON j.number = r.number
 WHERE r.lane NOT IN (-2 * j.queue, -2 * j.queue - 1)
 
 -- name: unmoved
-SELECT format('job #%d is not where its row says, and not marked as moved', r.number)
+SELECT printf('job #%d is not where its row says, and not marked as moved', r.number)
 FROM ready r CROSS JOIN job j ON j.number = r.number
 WHERE NOT r.moved AND (r.lane <> -2 * j.queue OR r.score <> j.created - j.lift)
 
 -- name: grants
-SELECT format('job #%d runs under a grant that does not exist or does not reach to it', r.number)
+SELECT printf('job #%d runs under a grant that does not exist or does not reach to it', r.number)
 FROM running r LEFT JOIN granted g ON g.token = r.token
 WHERE g.token IS NULL OR r.number NOT BETWEEN g.low AND g.high
 
 -- name: grants_left
-SELECT format('a grant of worker %s counts %d jobs, it holds %d', g.worker, g."left",
+SELECT printf('a grant of worker %s counts %d jobs, it holds %d', g.worker, g."left",
   count(r.number))
 FROM granted g LEFT JOIN running r ON r.token = g.token
 GROUP BY g.token HAVING count(r.number) <> g."left"
 
 -- name: blocked
-SELECT format('job #%d is blocked, but waits for no job', b.number)
+SELECT printf('job #%d is blocked, but waits for no job', b.number)
 FROM blocked b WHERE NOT EXISTS(SELECT 1 FROM edge WHERE child = b.number AND state = 1)
 
 -- name: edges_of_unblocked
-SELECT format('job #%d waits for job #%d, but is not blocked', e.child, e.parent)
+SELECT printf('job #%d waits for job #%d, but is not blocked', e.child, e.parent)
 FROM edge e WHERE e.state = 1 AND e.child NOT IN (SELECT number FROM blocked)
 
 -- name: edges_of_completed
-SELECT format('job #%d waits for job #%d, which has completed', e.child, e.parent)
+SELECT printf('job #%d waits for job #%d, which has completed', e.child, e.parent)
 FROM edge e CROSS JOIN finished f ON f.number = e.parent
 WHERE e.state = 1 AND (f.state = 6 OR e.anyway)
   AND NOT EXISTS(SELECT 1 FROM release WHERE parent = e.parent AND after < e.child)
 
 -- name: edges_of_ended
-SELECT format('job #%d has ended, but its edge to job #%d is kept', e.child, e.parent)
+SELECT printf('job #%d has ended, but its edge to job #%d is kept', e.child, e.parent)
 FROM edge e CROSS JOIN finished f ON f.number = e.child WHERE e.state < 2
 
 -- name: edges_broken
-SELECT format('job #%d is said to have been cancelled because of job #%d, but has not ended',
+SELECT printf('job #%d is said to have been cancelled because of job #%d, but has not ended',
   e.child, e.parent)
 FROM edge e WHERE e.state = 2 AND e.child NOT IN (SELECT number FROM finished)
 
 -- name: releases
-SELECT format('dependents of job #%d are to be released, but it has not ended', r.parent)
+SELECT printf('dependents of job #%d are to be released, but it has not ended', r.parent)
 FROM release r WHERE r.parent NOT IN (SELECT number FROM finished)
 
 -- name: unkept_keys
-SELECT format('job #%d has a unique key and has not ended, but does not hold it', j.number)
+SELECT printf('job #%d has a unique key and has not ended, but does not hold it', j.number)
 FROM job j WHERE j.flags & 1 AND j.number NOT IN (SELECT number FROM finished)
   AND j.number NOT IN (SELECT number FROM ukey)
 
 -- name: expiries
-SELECT format('job #%d waits and has a time to live, but nothing will end it', j.number)
+SELECT printf('job #%d waits and has a time to live, but nothing will end it', j.number)
 FROM job j
 WHERE j.flags & 2 AND j.number NOT IN (SELECT number FROM finished)
   AND j.number NOT IN (SELECT number FROM running)
@@ -105,6 +105,6 @@ WHERE j.flags & 2 AND j.number NOT IN (SELECT number FROM finished)
     SELECT 1 FROM expiry WHERE queue = j.queue AND at = j.expires AND number = j.number)
 
 -- name: expiries_of_others
-SELECT format('job #%d does not wait, but is to expire', e.number)
+SELECT printf('job #%d does not wait, but is to expire', e.number)
 FROM expiry e WHERE e.number IN (SELECT number FROM finished)
   OR e.number IN (SELECT number FROM running)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from mainspring.engines.sqlite import ending
 from mainspring.engines.sqlite.codes import EXPIRES, FAILED, PENDING, RUNNING, SLICE, default_lane
 from mainspring.engines.sqlite.handed import CAREFUL, SUSPECT, queue_of, task_of
-from mainspring.engines.sqlite.names import Names
+from mainspring.engines.sqlite.names import Names, Run
 from mainspring.engines.sqlite.places import places
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
@@ -112,9 +112,9 @@ def _claimed(step: Step, wish: Claim, rows: Sequence[Row]) -> list[Claimed]:
     columns = zip(*rows, strict=True)
     numbers, ids, payloads, attempts, claims, losses, created, dues, headers, *rest = columns
     policies, _, kinds = rest
-    names, connection = step.names, step.connection
-    bodies = {policy: names.policy_body(connection, policy) for policy in set(policies)}
-    labels = {kind: _names_of(names, connection, kind) for kind in set(kinds)}
+    names, run = step.names, step.run
+    bodies = {policy: names.policy_body(run, policy) for policy in set(policies)}
+    labels = {kind: _names_of(names, run, kind) for kind in set(kinds)}
     queues, tasks = zip(*map(labels.__getitem__, kinds), strict=True)
     return list(
         map(
@@ -125,10 +125,10 @@ def _claimed(step: Step, wish: Claim, rows: Sequence[Row]) -> list[Claimed]:
     )
 
 
-def _names_of(names: Names, connection: Connection, kind: int) -> tuple[str, str]:
+def _names_of(names: Names, run: Run, kind: int) -> tuple[str, str]:
     return (
-        names.queue_name(connection, queue_of(kind)),
-        names.task_name(connection, task_of(kind)),
+        names.queue_name(run, queue_of(kind)),
+        names.task_name(run, task_of(kind)),
     )
 
 

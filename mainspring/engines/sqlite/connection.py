@@ -14,23 +14,27 @@ BUSY_SECONDS = 5.0
 """How long SQLite's own lock is waited for; within a third of the default lease."""
 
 _IDLE_READERS = 8
-_CACHE_KIB = 32_000
+_CACHE_KIB, _READER_CACHE_KIB = 16_000, 2_000
 
 
-def connect(address: Address, *, reader: bool = False) -> sqlite3.Connection:
+def connect(
+    address: Address, *, reader: bool = False, busy: float = BUSY_SECONDS
+) -> sqlite3.Connection:
     """A new connection, set up; the file must exist and be ours."""
     connection = sqlite3.connect(
         address.path or ":memory:",
-        timeout=BUSY_SECONDS,
+        timeout=busy,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
     )
     full = address.durability == "full"
     connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+    # On macOS an fsync alone does not reach the disk; elsewhere this does nothing.
+    connection.execute(f"PRAGMA fullfsync={'ON' if full else 'OFF'}")
     # Checkpoints are made by one chore under the writer's lock: see checkpoint.py.
     connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size=-{_READER_CACHE_KIB if reader else _CACHE_KIB}")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA trusted_schema=OFF")
     if reader:
@@ -85,7 +89,7 @@ class Readers:
                     connection = connect(self._address, reader=True)
                 connection.execute("BEGIN")
                 yield connection
-                connection.execute("COMMIT")
+                connection.execute("ROLLBACK")
                 good = True
         finally:
             self._take_back(connection, good)

@@ -111,14 +111,14 @@ def _numbers(step: Step, job: Job) -> tuple[int, int, int, int]:
     key = job.queue, job.task, id(job.policy)
     if (known := memory.get(key)) is not None and known[0] is job.policy:
         return known[1]
-    names, connection = step.names, step.connection
+    names, run = step.names, step.run
     flags = 0 if job.policy.keep is None else KEEPS
     if job.policy.retry.max_retries == 0:
         flags |= SINGLE
     numbers = (
-        names.queue(connection, job.queue),
-        names.task(connection, job.task),
-        names.policy(connection, encode_policy(job.policy)),
+        names.queue(run, job.queue),
+        names.task(run, job.task),
+        names.policy(run, encode_policy(job.policy)),
         flags,
     )
     if len(memory) > MOST_REMEMBERED:
@@ -242,12 +242,12 @@ class _Call:
         ]
 
     def _content(self, job: Job) -> tuple[Any, ...]:
-        names, connection = self._step.names, self._step.connection
+        names, run = self._step.names, self._step.run
         return (
-            names.queue(connection, job.queue),
-            names.task(connection, job.task),
+            names.queue(run, job.queue),
+            names.task(run, job.task),
             job.priority,
-            names.policy(connection, encode_policy(job.policy)),
+            names.policy(run, encode_policy(job.policy)),
             job.payload,
             encode_headers(job),
             encode_extra(job),

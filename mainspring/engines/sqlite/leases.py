@@ -49,7 +49,7 @@ def _present(step: Step, presence: Presence, lease: int) -> None:
     step.run(SQL["present"], (presence.id, step.lease + lease, _encode(told)))
     known = set() if before is None else set(_decode(before[0]).tasks)
     if new := [task for task in presence.tasks if task not in known]:
-        step.run(SQL["unpark"], (step.wall, as_json(new)))
+        step.matters |= step.run(SQL["unpark"], (step.wall, as_json(new))).rowcount > 0
 
 
 def _note(step: Step, notes: Sequence[Note]) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import Connection, OperationalError
+from sqlite3 import Connection, OperationalError, sqlite_version, sqlite_version_info
 
 from mainspring.engines.sqlite import clock
 from mainspring.engines.sqlite.address import Address
@@ -13,9 +13,11 @@ from mainspring.engines.sqlite.connection import connect, create_private
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
-from mainspring.errors import SchemaError
+from mainspring.errors import ConfigError, SchemaError
 
 SQL = sections(__file__)
+
+OLDEST_SQLITE = (3, 35, 0)
 
 APPLICATION_ID = 0x6D737067
 """The bytes "mspg", by which SQLite files of ours are known."""
@@ -46,6 +48,16 @@ def inspect(connection: Connection, place: str) -> int:
             " got a database of another application"
         )
     return 0
+
+
+def require_version() -> None:
+    """`ConfigError` when Python's SQLite is too old for the statements of this engine."""
+    if sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise ConfigError(
+            f"SQLite {oldest} or newer is needed, this Python has {sqlite_version};"
+            " use a Python that brings a newer one"
+        )
 
 
 def migrate_file(address: Address) -> int:

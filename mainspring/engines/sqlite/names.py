@@ -1,11 +1,16 @@
 """Queues, tasks and policies by the small numbers that stand for them in the file."""
 
-from sqlite3 import Connection
+from collections.abc import Callable
+from sqlite3 import Cursor
+from typing import TypeAlias
 
 from mainspring.engines.sqlite.sections import sections
 from mainspring.job import Policy, decode_policy
 
 SQL = sections(__file__)
+
+Run: TypeAlias = Callable[[str, tuple[object]], Cursor]
+"""Executes a statement; see `Step.run`."""
 
 
 class Names:
@@ -24,44 +29,44 @@ class Names:
         self._values.clear()
         self.jobs.clear()
 
-    def queue(self, connection: Connection, name: str) -> int:
+    def queue(self, run: Run, name: str) -> int:
         """The number of a queue, which is made if there is none."""
-        return self._number(connection, "queue", name)
+        return self._number(run, "queue", name)
 
-    def task(self, connection: Connection, name: str) -> int:
+    def task(self, run: Run, name: str) -> int:
         """The number of a task's name."""
-        return self._number(connection, "task", name)
+        return self._number(run, "task", name)
 
-    def policy(self, connection: Connection, body: bytes) -> int:
+    def policy(self, run: Run, body: bytes) -> int:
         """The number of an encoded policy."""
-        return self._number(connection, "policy", body)
+        return self._number(run, "policy", body)
 
-    def queue_name(self, connection: Connection, number: int) -> str:
+    def queue_name(self, run: Run, number: int) -> str:
         """The name of a queue."""
-        return str(self._value(connection, "queue", number))
+        return str(self._value(run, "queue", number))
 
-    def task_name(self, connection: Connection, number: int) -> str:
+    def task_name(self, run: Run, number: int) -> str:
         """The name of a task."""
-        return str(self._value(connection, "task", number))
+        return str(self._value(run, "task", number))
 
-    def policy_body(self, connection: Connection, number: int) -> bytes:
+    def policy_body(self, run: Run, number: int) -> bytes:
         """A policy, encoded."""
-        return bytes(self._value(connection, "policy", number))  # type: ignore[arg-type]
+        return bytes(self._value(run, "policy", number))  # type: ignore[arg-type]
 
-    def policy_of(self, connection: Connection, number: int) -> Policy:
+    def policy_of(self, run: Run, number: int) -> Policy:
         """A policy."""
-        return decode_policy(self.policy_body(connection, number))
+        return decode_policy(self.policy_body(run, number))
 
-    def _number(self, connection: Connection, table: str, value: str | bytes) -> int:
+    def _number(self, run: Run, table: str, value: str | bytes) -> int:
         if (number := self._numbers.get((table, value))) is None:
-            rows = connection.execute(SQL[f"find_{table}"], (value,)).fetchall()
+            rows = run(SQL[f"find_{table}"], (value,)).fetchall()
             if not rows:
-                rows = connection.execute(SQL[f"add_{table}"], (value,)).fetchall()
+                rows = run(SQL[f"add_{table}"], (value,)).fetchall()
             number = self._numbers[table, value] = rows[0][0]
         return number
 
-    def _value(self, connection: Connection, table: str, number: int) -> str | bytes:
+    def _value(self, run: Run, table: str, number: int) -> str | bytes:
         if (value := self._values.get((table, number))) is None:
-            ((value,),) = connection.execute(SQL[f"{table}_value"], (number,)).fetchall()
+            ((value,),) = run(SQL[f"{table}_value"], (number,)).fetchall()
             self._values[table, number] = value
         return value

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.callers import Callers
 from mainspring.engines.sqlite.connection import Readers
-from mainspring.engines.sqlite.migrate import migrate, prepare_file
+from mainspring.engines.sqlite.migrate import migrate, prepare_file, require_version
 from mainspring.engines.sqlite.prune import Walk
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import trouble
@@ -17,11 +17,12 @@ from mainspring.engines.sqlite.wake import Bell
 from mainspring.engines.sqlite.writer import Writer
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Now
+from mainspring.store import Signal
 
 T = TypeVar("T")
 
 FORK_SECONDS = 5.0
-"""How long a fork waits for others at work. A child that is forked in spite of them has no store."""
+"""How long a fork waits for others at work. A child that is forked nevertheless has no store."""
 
 
 class Parts:
@@ -30,12 +31,13 @@ class Parts:
     def __init__(self, address: Address, *, create: bool) -> None:
         self._address = address
         self._let_go = False, False
+        require_version()
         if address.path is not None and create:
             prepare_file(address)
         self.bell = Bell(address.path)
         self.readers = Readers(address)
         self.writer = Writer(address, self.bell)
-        self.callers = Callers(address, self.writer)
+        self.callers = Callers(address, self.writer, self.readers)
         self.walk = Walk()
         if address.path is None:
             with self.writer.alone() as connection:
@@ -57,6 +59,12 @@ class Parts:
         else:
             with trouble(self._address.place), self.writer.alone() as connection:
                 yield connection
+
+    def listen(self) -> Signal:
+        """A signal for every commit from now on."""
+        with self.reading() as connection:
+            connection.execute("SELECT 1 FROM meta").fetchall()  # so that there is a log to watch
+        return self.bell.listen()
 
     def close(self) -> None:
         """Finish and let go."""

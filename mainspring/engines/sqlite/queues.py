@@ -31,7 +31,7 @@ def validate(settings: Settings) -> None:
 
 def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
     """Change what is given; all settings of the queue."""
-    number = step.names.queue(step.connection, name)
+    number = step.names.queue(step.run, name)
     step.run(
         SQL["configure"],
         (
@@ -50,7 +50,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
 def rescore(step: Step, name: str, after: int) -> int | None:
     """Give waiting jobs beyond number `after`, which are not yet due, the score that the queue's
     aging gives them now. The last number of this slice; None at the end."""
-    queue = step.names.queue(step.connection, name)
+    queue = step.names.queue(step.run, name)
     numbers = [n for (n,) in step.rows(SQL["to_rescore"], (queue, after, SLICE))]
     step.run(SQL["rescore"], (as_json(numbers),))
     return numbers[-1] if len(numbers) == SLICE else None

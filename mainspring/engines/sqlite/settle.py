@@ -235,7 +235,7 @@ def _note_end(
     attempt, memory, reason = facts
     keep = None
     if state == COMPLETED and job.flags & KEEPS:
-        keep = step.names.policy_of(step.connection, job.policy).keep
+        keep = step.names.policy_of(step.run, job.policy).keep
     rows.finished.append(
         (
             *(job.number, state, job.queue, step.wall, transition.took),
@@ -277,7 +277,7 @@ def _is_suspect(step: Step, job: _Held, attempt: int, losses: int) -> bool:
     """Whether the job must run beside no other next time (see `Claimed.alone`)."""
     if losses != 1:
         return losses > 1
-    retry = step.names.policy_of(step.connection, job.policy).retry
+    retry = step.names.policy_of(step.run, job.policy).retry
     return attempt > retry.max_retries
 
 

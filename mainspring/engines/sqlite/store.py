@@ -128,7 +128,7 @@ class SqliteStore:
     ) -> list[Inserted]:
         if connection is None:
             return self._parts.write(lambda step: insert(step, jobs), now)
-        return self._parts.callers.run(connection, lambda step: insert(step, jobs), now)
+        return self._parts.callers.insert(connection, jobs, now)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class SqliteStore:
     # --- signals ----------------------------------------------------------------------------
 
     def listen(self) -> Signal:
-        return self._parts.bell.listen()
+        return self._parts.listen()
 
 
 def _exchange(step: Step, transitions: Sequence[Transition], wish: Claim | None) -> Exchanged:

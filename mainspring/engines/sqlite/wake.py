@@ -8,7 +8,7 @@ at them, less often the longer nothing happens.
 import ctypes
 import os
 import select
-import sys
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from mainspring.store import Signal
 
-_NONBLOCK, _CLOEXEC, _MODIFY = 0o4000, 0o2000000, 2
+_NONBLOCK, _CLOEXEC, _MODIFY, _IGNORED = 0o4000, 0o2000000, 2, 0x8000
 _FOREIGN_SECONDS = 0.02
 """A change of the log is seen before the commit that it is part of has ended."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
@@ -93,21 +93,27 @@ class _Watch:
     """A signal by the kernel's word that a file was written (inotify)."""
 
     def __init__(self, wake: str, log: str) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._inotify = libc.inotify_init1(_NONBLOCK | _CLOEXEC)
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._log_file = log
+        self._inotify: int = self._libc.inotify_init1(_NONBLOCK | _CLOEXEC)
         if self._inotify < 0:
             raise OSError(ctypes.get_errno(), "inotify")
-        self._bell: int = libc.inotify_add_watch(self._inotify, os.fsencode(wake), _MODIFY)
+        self._bell, self._log = self._add(wake), self._add(log)
         if self._bell < 0:
             os.close(self._inotify)
             raise OSError(ctypes.get_errno(), "inotify")
-        libc.inotify_add_watch(self._inotify, os.fsencode(log), _MODIFY)
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._inotify, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
 
+    def _add(self, file: str) -> int:
+        watch: int = self._libc.inotify_add_watch(self._inotify, os.fsencode(file), _MODIFY)
+        return watch
+
     def wait(self, timeout: float) -> bool:
+        if self._log < 0:
+            self._log = self._add(self._log_file)
         if not self._ready(timeout):
             return False
         changed, committed = self._changes()
@@ -132,8 +138,11 @@ class _Watch:
             return False, False
         watches = set()
         while events:
-            watches.add(int.from_bytes(events[:4], sys.byteorder, signed=True))
-            events = events[16 + int.from_bytes(events[12:16], sys.byteorder) :]
+            watch, mask, _, length = struct.unpack_from("iIII", events)
+            watches.add(watch)
+            if watch == self._log and mask & _IGNORED:
+                self._log = -1  # the log was removed, as by the last who closed it
+            events = events[16 + length :]
         return True, self._bell in watches
 
     def wake(self) -> None:
