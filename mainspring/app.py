@@ -3,8 +3,10 @@
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
@@ -13,8 +15,9 @@ from msgspec.structs import replace
 
 from mainspring import codec
 from mainspring.durations import Duration
-from mainspring.engines import open_store
+from mainspring.engines import ENGINES, open_store
 from mainspring.errors import (
+    ConfigError,
     InvalidArguments,
     InvalidState,
     PayloadTooLarge,
@@ -25,10 +28,10 @@ from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
 from mainspring.ids import new_id
 from mainspring.intake import Intake
-from mainspring.job import Inserted, NewJob, Record
+from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
-from mainspring.operations import Id, Operations, identified
+from mainspring.operations import Id, Operations
 from mainspring.options import Options, apply, given_id, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
@@ -51,9 +54,10 @@ MAX_PAYLOAD = 1_000_000
 class Mainspring(Operations):
     """The way to a store, for tasks and for operators. Nothing is opened before the first use.
 
-    `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:`; payloads beyond
-    `max_payload` bytes are refused; `name` is what consumers and threads are called by. Close it,
-    or use it in `with` or `async with`. Safe to use from many threads, and after a fork.
+    `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:` (`ConfigError` if it
+    cannot be one); payloads beyond `max_payload` bytes are refused; `name` is what consumers and
+    threads are called by. Close it, or use it in `with` or `async with`. Safe to use from many
+    threads, and after a fork.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Mainspring(Operations):
     ) -> None:
         if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1:
             raise InvalidArguments(f"max_payload: expected bytes, from 1, got {max_payload!r}")
-        self.url = url
+        self.url = _store_url(url)
         self.name = text(name, "name")
         self.max_payload = max_payload
         self.events = Bus()
@@ -91,8 +95,9 @@ class Mainspring(Operations):
     ) -> Job[Any]:
         """Store a job, made by `task.job(...)`, or of the task of that name.
 
-        A name needs no task declared here. If there is one, its policies hold, and the payload is
-        checked: for a function it is an object of named arguments. With `tx`, a connection, the
+        A name needs no task declared here (a warning tells of one that is only nearly the same).
+        If there is one, its policies hold, and the payload is checked: for a function it is an
+        object of named arguments. With `tx`, a connection, the
         insert is part of its transaction.
         """
         new, tx = self._wish(task, payload, options)
@@ -125,7 +130,7 @@ class Mainspring(Operations):
     def get(self, id: Id, task: Task[..., R], /) -> Job[R]: ...
     def get(self, id: Id, task: Task[..., Any] | None = None, /) -> Job[Any]:
         """The job with this id; `UnknownJob` if there is none. `task` says what it results in."""
-        [record] = self.store.get([identified(id)])
+        [record] = self.store.get([identity(id)])
         return self._found(id, record, task)
 
     @overload
@@ -134,7 +139,7 @@ class Mainspring(Operations):
     async def aget(self, id: Id, task: Task[..., R], /) -> Job[R]: ...
     async def aget(self, id: Id, task: Task[..., Any] | None = None, /) -> Job[Any]:
         """The async twin of `get`."""
-        [record] = await self._aread([identified(id)])
+        [record] = await self._aread([identity(id)])
         return self._found(id, record, task)
 
     @overload
@@ -289,6 +294,10 @@ class Mainspring(Operations):
             )
         if declared := self.tasks.get(task):
             return declared.using(**cast(Options, rest)).job_of(payload), tx
+        if near := _nearest(task, tuple(self.tasks)):
+            # For whoever called enqueue: other programs may know the name, so it is no error.
+            told = f"no task {task!r} is declared here; did you mean {near!r}?"
+            warnings.warn(told, UserWarning, stacklevel=3)
         id = given_id(rest) or new_id()
         encoded = codec.encode(payload, task)
         return apply(rest, NewJob(id=id, task=text(task, "task"), payload=encoded)), tx
@@ -354,6 +363,29 @@ class _Opened:
         self.leases.close()
         self.waiter.close()
         self.store.close()
+
+
+def _store_url(url: object) -> str:
+    """The URL, if a store can be behind it; its engine looks closer when it is opened."""
+    scheme, separator, place = str(url).partition("://")
+    whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
+    if isinstance(url, str) and separator and scheme in ENGINES and whole:
+        return url
+    known = ", ".join(f"{name}://" for name in sorted(ENGINES))
+    file = place if separator else scheme.removeprefix("sqlite:")
+    if not file.strip("/") or (separator and scheme != "sqlite"):
+        file = "jobs.db"
+    raise ConfigError(
+        f"store URL: expected one of {known}, such as 'sqlite:///{file}', got {url!r}"
+    )
+
+
+@lru_cache(1024)
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    """The known name that this one is probably a slip of."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, known, 1, 0.75)), None)
 
 
 def _checked(jobs: Iterable[NewJob[R]]) -> list[NewJob[R]]:

@@ -70,9 +70,9 @@ class Shape:
         for kind in kinds:
             if isinstance(kind, inspect.CustomType) and not _is_welcome(kind.cls):
                 raise TaskError(
-                    f"{what}: a {kind.cls.__qualname__} cannot be stored as JSON; expected JSON"
-                    " types, dataclasses, TypedDicts, msgspec Structs, pydantic models, datetime,"
-                    " UUID, Decimal, Enum or bytes"
+                    f"{what}: an object of type {kind.cls.__qualname__} cannot be stored as JSON;"
+                    " expected JSON types, dataclasses, TypedDicts, msgspec Structs, pydantic"
+                    " models, datetime, UUID, Decimal, Enum or bytes"
                 )
         self._takes_bytes = _is_bytes(root)
         self._takes_naive = any(isinstance(k, inspect.DateTimeType) and not k.tz for k in kinds)
@@ -177,7 +177,8 @@ def _to_builtins(value: Any) -> Any:
     """Called by msgspec for what it does not know: pydantic models are known by their methods."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True)
-    raise TypeError(f"a {type(value).__qualname__} cannot be stored as JSON")
+    kind = type(value).__qualname__
+    raise TypeError(f"an object of type {kind} cannot be stored as JSON")
 
 
 def _from_builtins(kind: type[Any], value: Any) -> Any:

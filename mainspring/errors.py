@@ -60,7 +60,12 @@ class NotBound(MainspringError):
 
 
 class InvalidArguments(MainspringError, ValueError):
-    """Arguments, a payload or an option do not fit; nothing was stored."""
+    """Arguments, a payload or an option do not fit; nothing was stored.
+
+    `permanent` says that it is a stored payload: it will fit its task no better another time.
+    """
+
+    permanent = False
 
 
 class PayloadTooLarge(InvalidArguments):

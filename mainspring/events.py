@@ -102,15 +102,15 @@ class Bus:
     """Many listeners per kind of event; an error in one is logged and breaks nothing."""
 
     def __init__(self) -> None:
-        self._listeners: dict[type[Struct], tuple[Listener, ...]] = {}
+        self._listeners: dict[type[Struct], tuple[_Ear, ...]] = {}
 
     def on(self, kind: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with every event of this kind. Call the answer to stop."""
-        self._listeners[kind] = (*self._listeners.get(kind, ()), listener)
+        ear = _Ear(listener)
+        self._listeners[kind] = (*self._listeners.get(kind, ()), ear)
 
         def off() -> None:
-            left = [each for each in self._listeners[kind] if each is not listener]
-            self._listeners[kind] = tuple(left)
+            self._listeners[kind] = tuple(e for e in self._listeners[kind] if e is not ear)
 
         return off
 
@@ -120,8 +120,17 @@ class Bus:
 
     def emit(self, event: Struct) -> None:
         """Tell every listener; never raises an Exception."""
-        for listener in self._listeners.get(type(event), ()):
+        for ear in self._listeners.get(type(event), ()):
             try:
-                listener(event)
+                ear.listener(event)
             except Exception:
                 log.exception("a listener of %s failed", type(event).__name__)
+
+
+class _Ear:
+    """One registration: a listener may be registered more than once, and each ends by itself."""
+
+    __slots__ = ("listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener

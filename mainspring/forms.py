@@ -3,13 +3,14 @@
 Types are looked at when the first job is made or run, so that modules may refer to each other.
 """
 
+import contextlib
 import functools
 import importlib
 import inspect
 import types
 from collections.abc import Callable, Sequence
 from inspect import Parameter
-from typing import Any, Literal, Protocol, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, Union, get_args, get_origin
 
 from mainspring import codec
 from mainspring.arguments import Arguments, evaluated, signature_of
@@ -83,7 +84,7 @@ class FunctionForm:
 
     def call(self, payload: bytes, context: Context) -> Any:
         arguments = self.arguments
-        return arguments.call(self.function, arguments.unpack(payload), context)
+        return arguments.call(self.function, _stored(payload, arguments.unpack), context)
 
     def decode_result(self, data: bytes) -> Any:
         return self._result.decode(data, f"result of {self.name}")
@@ -104,12 +105,25 @@ class BatchForm:
             raise TaskError(
                 f"{place}: a batch function takes one list, got parameters {self.signature}"
             )
+        with contextlib.suppress(_NotYet):
+            self._list()
 
     @functools.cached_property
     def _item(self) -> codec.Shape:
+        hint, what = self._list()
+        return codec.Shape(_member(hint), what)
+
+    def _list(self) -> tuple[Any, str]:
+        """What the one parameter is annotated as, and what to call it in messages."""
         [parameter] = self.signature.parameters.values()
         what = f"{self.place}: parameter {parameter.name!r}"
-        return codec.Shape(_member(evaluated(self.function, parameter.annotation, what)), what)
+        try:
+            hint = evaluated(self.function, parameter.annotation, what)
+        except TaskError as error:
+            raise _NotYet(str(error)) from None
+        if not _takes_list(hint):
+            raise TaskError(f"{what}: a batch function takes a list, such as list[int], got {hint}")
+        return hint, what
 
     @functools.cached_property
     def _result(self) -> codec.Shape:
@@ -130,11 +144,11 @@ class BatchForm:
 
     def pack_object(self, payload: object) -> Packed:
         data = codec.encode(payload, self.name)
-        return data, self.unpack(data)
+        return data, self._item.decode(data, self.name)
 
     def unpack(self, payload: bytes) -> Any:
-        """The item in a payload; `InvalidArguments` if it does not fit."""
-        return self._item.decode(payload, self.name)
+        """The item in a stored payload; `InvalidArguments` if it does not fit."""
+        return _stored(payload, self._item.decode, self.name)
 
     def call(self, payload: bytes, context: Context) -> Any:
         [outcome] = self.call_many([self.unpack(payload)])
@@ -238,11 +252,20 @@ class HandlerForm:
         return data, self._payload.decode(data, self.name)
 
     def call(self, payload: bytes, context: Context) -> Any:
-        value = self._payload.decode(payload, self.name)
+        value = _stored(payload, self._payload.decode, self.name)
         return self.function(value, context) if self._takes_context else self.function(value)
 
     def decode_result(self, data: bytes) -> Any:
         return self._result.decode(data, f"result of {self.name}")
+
+
+def _stored(payload: bytes, read: Callable[..., Any], *more: str) -> Any:
+    """What the store gave, read; what does not fit now is told apart from the function's errors."""
+    try:
+        return read(payload, *more)
+    except InvalidArguments as error:
+        error.permanent = True
+        raise
 
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -262,6 +285,21 @@ def imported(path: str, place: str) -> Any:
         return functools.reduce(getattr, attributes.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{place}: cannot import {path!r}: {error}") from error
+
+
+class _NotYet(TaskError):
+    """An annotation cannot be evaluated; it may name what stands further down in its module."""
+
+
+def _takes_list(hint: Any) -> bool:
+    """Whether a list is what a parameter annotated like this wants."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _takes_list(parts[0])
+    if origin in (Union, types.UnionType):
+        return any(map(_takes_list, parts))
+    kind = origin or hint
+    return kind is Any or not isinstance(kind, type) or issubclass(list, kind)
 
 
 def _member(hint: Any) -> Any:

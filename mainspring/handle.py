@@ -13,6 +13,7 @@ from mainspring.errors import (
     InvalidState,
     JobCancelled,
     JobFailed,
+    MainspringError,
     ResultTimeout,
     TransactionError,
     UnknownJob,
@@ -218,11 +219,12 @@ class Job(Identified, Generic[R_co]):
     def result(self, timeout: Duration | None = None) -> R_co:
         """Wait for the end of the job and return what its function returned.
 
+        An end that this handle knows of is looked up again, since the job may have been replayed.
         `JobFailed`, `JobCancelled`; `ResultTimeout` after `timeout` (the job goes on);
         `InvalidState` on an event loop, where it would block everything else;
         `TransactionError` while the transaction that made the job is open; `UnknownJob`.
         """
-        if not self.record.state.final:
+        if not self._ended():
             _refuse_on_loop()
             self._refuse_in_transaction()
             if current().number:
@@ -231,18 +233,18 @@ class Job(Identified, Generic[R_co]):
             try:
                 record = self._home.waiter.wait(self._id, _seconds(timeout))
             except TimeoutError:
-                raise self._late(timeout) from None
+                raise ResultTimeout(self._late(timeout)) from None
             self._record = self._there(record)
         return self._outcome()
 
     async def aresult(self, timeout: Duration | None = None) -> R_co:
         """The async twin of `result`."""
-        if not self.record.state.final:
+        if not (self.record.state.final and await self._aended()):
             self._refuse_in_transaction()
             try:
                 record = await self._home.waiter.await_(self._id, _seconds(timeout))
             except TimeoutError:
-                raise self._late(timeout) from None
+                raise ResultTimeout(await self._alate(timeout)) from None
             self._record = self._there(record)
         return self._outcome()
 
@@ -312,8 +314,29 @@ class Job(Identified, Generic[R_co]):
         if refused := self._changed(changed):
             raise InvalidState(f"job #{self.number}: {refused}")
 
-    def _late(self, timeout: Duration | None) -> ResultTimeout:
-        return ResultTimeout(f"job #{self.number} ({self.task}) did not end within {timeout!r}")
+    def _ended(self) -> bool:
+        """Whether the job has ended, as far as this handle knows and the store does not deny."""
+        if not self.record.state.final:
+            return False
+        [record] = self._home.store.get([self._id])
+        if record is not None:  # else it is no longer kept, and can no longer change
+            self._record = record
+        return self.record.state.final
+
+    _aended = in_thread(_ended)
+
+    def _late(self, timeout: Duration | None) -> str:
+        """Why the wait was in vain, as far as the store can tell."""
+        told = f"job #{self.number} ({self.task}) did not end within {_seconds(timeout):g} s"
+        try:
+            told += f": it is {self.refresh().state}"
+            if self._home.store.workers():
+                return told
+            return f"{told}, and no worker is running"
+        except MainspringError:
+            return told
+
+    _alate = in_thread(_late)
 
     def _refuse_in_transaction(self) -> None:
         if getattr(self._tx, "in_transaction", False):

@@ -13,12 +13,17 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from mainspring.errors import InvalidArguments
 from mainspring.retry import Backoff
 
 R_co = TypeVar("R_co", covariant=True)
 
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
 DEFAULT_QUEUE = "default"
+
+MESSAGE = "message"
+"""The task name of a message published by hand: a queue that gets one is left to consumers by
+workers that take all queues."""
 
 
 class State(StrEnum):
@@ -133,8 +138,13 @@ class NewJob(Struct, Generic[R_co], kw_only=True, frozen=True, gc=False):
         """The id as a UUID."""
         return UUID(bytes=self.id)
 
-    def after(self, *others: "NewJob[Any] | Identified", run_anyway: bool = False) -> Self:
-        """The same job, waiting until the others have ended well (or ended, with `run_anyway`)."""
+    def after(
+        self, *others: "NewJob[Any] | Identified | UUID | str", run_anyway: bool = False
+    ) -> Self:
+        """The same job, waiting until the others have ended well (or ended, with `run_anyway`).
+
+        The others are jobs or their ids; `InvalidArguments` if one is neither.
+        """
         edges = tuple(Edge(identity(other), run_anyway) for other in others)
         return msgspec.structs.replace(self, edges=self.edges + edges)
 
@@ -146,10 +156,17 @@ class Identified:
     id: UUID
 
 
-def identity(job: "NewJob[Any] | Identified | UUID") -> bytes:
-    """The sixteen bytes of a job's id."""
+def identity(job: "NewJob[Any] | Identified | UUID | str") -> bytes:
+    """The sixteen bytes of a job's id, however it is given; `InvalidArguments`."""
     if isinstance(job, NewJob):
         return job.id
+    if isinstance(job, str):
+        try:
+            return UUID(job).bytes
+        except ValueError:
+            raise InvalidArguments(f"expected the id of a job (a UUID), got {job!r}") from None
+    if not isinstance(job, Identified | UUID):
+        raise InvalidArguments(f"expected a job or its id (a UUID), got {job!r}")
     return (job if isinstance(job, UUID) else job.id).bytes
 
 
@@ -171,7 +188,8 @@ class Claimed(Struct, frozen=True, array_like=True):
 
     `number` and `token` together are the lease. `attempt` is this attempt (from 1); `claims`
     counts every claim and never goes back: the fencing token a task sees. `losses` counts
-    attempts in a row that ended with the death of the worker. `policy` and `headers` are encoded.
+    attempts in a row that ended with the death of the worker. `policy` is as `encode_policy` makes
+    it, `headers` are msgpack of `{str: str}`, None if there are none.
     """
 
     number: int

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mainspring.durations import SECOND, Duration, microseconds, moment
 from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.handle import Home, Job
-from mainspring.job import Changed, Identified, NewJob, Select, State, identity
+from mainspring.job import Changed, NewJob, Select, State, identity
 from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
@@ -224,20 +224,8 @@ def select(jobs: Sequence[Id], filter: Filter) -> Select:
     if "states" in fields:
         fields["states"] = tuple(map(_state, fields["states"]))
     if jobs:
-        fields["ids"] = tuple(map(identified, jobs))
+        fields["ids"] = tuple(map(identity, jobs))
     return Select(**fields)
-
-
-def identified(job: Id) -> bytes:
-    """The sixteen bytes of a job's id, however it is given."""
-    if isinstance(job, str):
-        try:
-            return UUID(job).bytes
-        except ValueError:
-            raise InvalidArguments(f"expected the id of a job (a UUID), got {job!r}") from None
-    if not isinstance(job, NewJob | Identified | UUID):
-        raise InvalidArguments(f"expected a job or its id (a UUID), got {job!r}")
-    return identity(job)
 
 
 def _state(name: str) -> State:

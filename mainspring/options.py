@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
     tags: Sequence[str]
     label: str
     id: UUID
-    depends_on: "Sequence[NewJob[Any] | Identified | UUID]"
+    depends_on: "Sequence[NewJob[Any] | Identified | UUID | str]"
     tx: Any
 
 
@@ -260,14 +260,12 @@ def _fewer(value: Any, what: str) -> Any:
 
 
 def _edges(value: Any) -> tuple[Edge, ...]:
-    if isinstance(value, NewJob | Identified | UUID) or not isinstance(value, Iterable):
+    if isinstance(value, NewJob | Identified | UUID | str) or not isinstance(value, Iterable):
         value = (value,)
-    edges = []
-    for other in value:
-        if not isinstance(other, NewJob | Identified | UUID):
-            raise InvalidArguments(f"depends_on: expected jobs or UUIDs, got {other!r}")
-        edges.append(Edge(identity(other)))
-    return tuple(edges)
+    try:
+        return tuple(Edge(identity(other)) for other in value)
+    except InvalidArguments as error:
+        raise InvalidArguments(f"depends_on: {error}") from None
 
 
 _FIELDS: dict[str, Callable[[Any, str], Any]] = {

@@ -14,7 +14,7 @@ from mainspring.durations import SECOND, Duration, microseconds
 from mainspring.errors import InvalidArguments, LeaseLost
 from mainspring.handle import Home, Job
 from mainspring.ids import new_ids, new_token
-from mainspring.job import Claimed, Failed, NewJob, Reason, State, Transition
+from mainspring.job import MESSAGE, Claimed, Failed, NewJob, Reason, State, Transition
 from mainspring.leases import Leases
 from mainspring.lifecycle import decide
 from mainspring.message import Message, error_of, parsed, positive, settle
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from asyncio import Future
 
 T = TypeVar("T")
-
-TASK = "message"
-"""What a message is called when its publisher does not say."""
 
 LEASE = 30 * SECOND
 MOST = 1000
@@ -275,7 +272,7 @@ class Queue(Generic[T]):
             known = ", ".join(PublishOptions.__annotations__)
             raise InvalidArguments(f"unknown option {unknown[0]!r}; expected one of {known}")
         rest = {name: options[name] for name in options if name not in ("task", "tx")}
-        task = text(options.get("task", TASK), "task")
+        task = text(options.get("task", MESSAGE), "task")
         template = apply(rest, NewJob(id=b"", task=task, payload=b"", queue=self.name))
         payloads = [codec.encode(body, f"queue {self.name!r}") for body in bodies]
         for payload in payloads:

@@ -122,6 +122,8 @@ class Retry:
 
     def wants(self, error: BaseException) -> bool:
         """Whether this error is worth another attempt."""
+        if isinstance(error, InvalidArguments) and error.permanent:
+            return False
         return isinstance(error, self.on) and not isinstance(error, self.never_on)
 
     def custom_delay(self, attempt: int, error: BaseException) -> int | None:

@@ -40,12 +40,12 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 class Claim(Struct, frozen=True, kw_only=True):
     """A wish for jobs. Queues are taken in this order; None means all that are not paused,
-    by the score of their first job.
+    merged into one order by (score, number).
 
     At most `limit` jobs; the first careful one beyond `slots` ends the claim (it waits for a free
     slot, and nothing overtakes it). `alone` is how many suspects (`Claimed.alone`) may be among
-    them; they wait in a lane of their own and hide nobody. `tasks` limits the claim to these
-    (for pulling by hand); None takes all.
+    them; they wait in a lane of their own and hide nobody. `tasks` limits the claim to these,
+    looked for among the first `reach` jobs (None: among all, which costs as many rows).
     """
 
     grant: Grant
@@ -54,6 +54,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     alone: int = 0
     queues: tuple[str, ...] | None = None
     tasks: tuple[str, ...] | None = None
+    reach: int | None = None
 
 
 class Exchanged(Struct, frozen=True):
@@ -271,7 +272,8 @@ class Store(Protocol):
 
     def reclaim(self, grant: Grant, limit: int, *, now: Now | None = None) -> list[Claimed]:
         """Take over jobs whose grants have expired, under a new grant, so that `decide(Lost)` and
-        `exchange` settle them. From that instant the old holder's writes count for nothing."""
+        `exchange` settle them. From that instant the old holder's writes count for nothing.
+        Repeatable: under a token that exists it returns what that grant still holds."""
         ...
 
     def held(self, tokens: Sequence[int]) -> list[Claimed]:

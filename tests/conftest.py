@@ -1,7 +1,7 @@
 """What all tests share: how Hypothesis searches.
 
 The profile `fixed` (the default) tries the same examples at every run, so that a change that passes
-here passes everywhere; `pytest --hypothesis-profile=explore` looks for new ones.
+here passes everywhere; `pytest --hypothesis-profile=explore --timeout=0` looks for new ones.
 """
 
 from hypothesis import settings

@@ -40,10 +40,6 @@ WORLDLY_BY_EXCEPTION = {
     ("mainspring.events", "logging"): "a listener's error is logged, since it may break nothing",
 }
 
-CIRCLES_BY_EXCEPTION = {
-    ("mainspring.demo.app", "mainspring.demo.tasks"): "a task may use its app, as a user's would",
-}
-
 CLOCKS = {"now", "utcnow", "today"}
 
 PARENT_SIDE = {
@@ -244,10 +240,7 @@ def test_nothing_knows_the_edge_of_the_library_but_itself() -> None:
 def test_no_two_modules_know_each_other() -> None:
     for module in modules():
         for name in reached(module):
-            pair = min(module, name), max(module, name)
-            assert module not in reached(name) or pair in CIRCLES_BY_EXCEPTION, (
-                f"{module} and {name} import each other in a circle"
-            )
+            assert module not in reached(name), f"{module} and {name} import each other in a circle"
 
 
 # --- how long and how lasting --------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The command demo: a real pipeline over source files, from one file, to its end."""
 
 import os
+import shlex
 import sysconfig
 import threading
 import time
@@ -14,7 +15,7 @@ import click
 
 from mainspring.cli.options import Place, blame, command, database_file
 from mainspring.cli.progress import Progress
-from mainspring.cli.tables import NOTHING, duration, printable, table
+from mainspring.cli.tables import NOTHING, counted, duration, printable, table, without_password
 from mainspring.cli.work import told_on_stderr
 from mainspring.durations import SECOND
 from mainspring.errors import InvalidArguments
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DATABASE = "mainspring-demo.db"
 CHILDRENS_APP = "mainspring.demo.app:app"
 LEASE, GRACE = "5s", "5s"
+THREADS = 2
 LOOK_EVERY = 0.2
 MOST_DEAD_SHOWN = 5
 INTERRUPTED = 130
@@ -62,14 +64,16 @@ def demo(
     with _app(place, db) as app:
         run = _continued(app) or _begun(app, path, limit)
         began = time.time_ns() // 1000
+        total = pipeline.left(app.store)
         pipeline.cancel_unwanted(app.store, run)
-        _work(app, processes or min(os.cpu_count() or 1, 8))
+        _work(app, processes or min(os.cpu_count() or 1, 8), total)
         if pipeline.left(app.store):
             click.echo("Not finished. Start it again, and it goes on from here.", err=True)
             return INTERRUPTED
         jobs = pipeline.records(app.store, run)
         figures = outcome(run, jobs, began, time.time_ns() // 1000)
         figures |= {"root": run.root, "database": str(database_file(app.url) or app.url)}
+        figures["url"] = app.url
     place.answer(figures, lambda: _text(figures))
     return 0
 
@@ -89,8 +93,11 @@ def _app(place: Place, db: Path | None) -> "Iterator[Mainspring]":
     if file and not file.parent.is_dir():
         raise InvalidArguments(f"expected a database in a folder that exists, got {file}")
     url = said or f"sqlite:///{quote(str(file))}"
-    with Mainspring(url, tasks) as app:
-        with blame("url", place.configuration()):
+    settings = place.configuration()
+    with blame("url", settings):
+        app = Mainspring(url, tasks)
+    with app:
+        with blame("url", settings):
             app.store  # noqa: B018 - opens it, or says why not
         # The processes that run the jobs import an app by name; this tells it where.
         os.environ["MAINSPRING_URL"] = url
@@ -103,7 +110,7 @@ def _continued(app: "Mainspring") -> "Run | None":
 
     run = unfinished_run(app.store)
     if run:
-        click.echo(f"Going on with {run.root}: {left(app.store):,} jobs are left.", err=True)
+        click.echo(f"Going on with {run.root}: {counted(left(app.store), 'job')} to do.", err=True)
     return run
 
 
@@ -120,12 +127,12 @@ def _begun(app: "Mainspring", path: Path | None, limit: int | None) -> "Run":
     report = file.with_name(f"{file.stem}-report.md") if file else Path.cwd() / f"{DATABASE}.md"
     run = new_run(root, report)
     jobs = app.enqueue_many(plan(run, files))
-    click.echo(f"{len(files):,} files in {root}: {len(jobs):,} jobs.", err=True)
+    click.echo(f"{counted(len(files), 'file')} in {root}: {counted(len(jobs), 'job')}.", err=True)
     return run
 
 
-def _work(app: "Mainspring", processes: int) -> None:
-    """Run a worker until nothing is left, or until a signal comes, and show how far it is."""
+def _work(app: "Mainspring", processes: int, total: int) -> None:
+    """Run a worker until none of these jobs is left, or a signal comes, and show how far it is."""
     from mainspring.demo.tasks import QUEUE
     from mainspring.worker.worker import Worker
 
@@ -134,15 +141,15 @@ def _work(app: "Mainspring", processes: int) -> None:
         app=CHILDRENS_APP,
         queues=[QUEUE],
         processes=processes,
-        threads=2,
+        threads=THREADS,
         lease=LEASE,
         grace=GRACE,
-        events=told_on_stderr(),
+        events=told_on_stderr(f"{without_password(app.url)}, {processes} x {THREADS}"),
     )
     ended = threading.Event()
 
     def watch() -> None:
-        _show_progress(app, ended)
+        _show_progress(app, ended, total)
         worker.stop()
 
     watcher = threading.Thread(target=watch, name="progress")
@@ -154,11 +161,10 @@ def _work(app: "Mainspring", processes: int) -> None:
         watcher.join()
 
 
-def _show_progress(app: "Mainspring", ended: threading.Event) -> None:
+def _show_progress(app: "Mainspring", ended: threading.Event, total: int) -> None:
     """Until nothing is left to do, or `ended`."""
     from mainspring.demo.pipeline import left
 
-    total = max(1, left(app.store))
     began = time.monotonic()
     with Progress() as progress:
         while (waiting := left(app.store)) and not ended.is_set():
@@ -171,25 +177,29 @@ def _show_progress(app: "Mainspring", ended: threading.Event) -> None:
 def _text(figures: Mapping[str, Any]) -> str:
     dead = figures["dead_letters"]
     blocks = [
-        f"{figures['root']}: {figures['files']:,} files, {figures['jobs']:,} jobs",
-        f"{figures['jobs_just_now']:,} jobs in {figures['seconds']:.1f}s,"
+        f"{figures['root']}: {counted(figures['files'], 'file')},"
+        f" {counted(figures['jobs'], 'job')}",
+        f"{counted(figures['jobs_just_now'], 'job')} in {figures['seconds']:.1f}s,"
         f" {figures['jobs_per_s']:,.0f} jobs/s",
         table(("state", "jobs"), [each for each in figures["states"].items() if each[1]]),
-        f"Retries: {figures['retries']}\nDead letters: {len(dead)}{_dead(dead)}",
+        f"Retries: {figures['retries']}\nDead letters: {len(dead)}{_dead(figures)}",
         table(("", "p50", "p95", "p99"), [_times(figures, "wait"), _times(figures, "run")]),
         _odd_ones(figures),
         f"Report: {figures['report']}\nDatabase: {figures['database']}",
     ]
+    look = "dlq list" if dead else "jobs"
+    blocks.append(f"To look closer:\n  mainspring --url {shlex.quote(figures['url'])} {look}")
     return "\n\n".join(blocks)
 
 
-def _dead(letters: list[dict[str, Any]]) -> str:
+def _dead(figures: Mapping[str, Any]) -> str:
+    letters = figures["dead_letters"]
     lines = [
         printable(f"\n  {each['task']} {each['file'] or ''}: {each['error']}")
         for each in letters[:MOST_DEAD_SHOWN]
     ]
     if len(letters) > MOST_DEAD_SHOWN:
-        lines.append(f"\n  … and {len(letters) - MOST_DEAD_SHOWN} more: mainspring dlq list")
+        lines.append(f"\n  … and {len(letters) - MOST_DEAD_SHOWN} more")
     return "".join(lines)
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import sys
+import time as clock
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,18 @@ from mainspring.cli.jobs import in_brief
 from mainspring.cli.options import Place, command, duration
 from mainspring.cli.progress import Progress
 from mainspring.cli.show import as_json
-from mainspring.errors import JobCancelled, JobFailed, ResultTimeout
+from mainspring.cli.tables import counted
+from mainspring.durations import SECOND, microseconds
+from mainspring.errors import InvalidArguments, JobCancelled, JobFailed, ResultTimeout
 from mainspring.job import State
 
 if TYPE_CHECKING:
+    from mainspring.app import Mainspring
     from mainspring.handle import Job
+
+WAITED_TOO_LONG = 75
+PENDING_IS_LONG = 3.0
+"""Seconds after which one wonders why a job does not begin."""
 
 
 def payload(value: str) -> Any:
@@ -59,24 +68,62 @@ def time(value: str) -> datetime:
 @click.option("--label", help="What people should read.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 unless it completed.")
-def enqueue(place: Place, task: str, payload: Any, wait: bool, **options: Any) -> int:
+@click.option(
+    "--timeout", "patience", type=duration, help="Wait so long at most; exit code 75 if too short."
+)
+def enqueue(
+    place: Place, task: str, payload: Any, wait: bool, patience: str | None, **options: Any
+) -> int:
     """Store a job that runs a task."""
+    if patience and not wait:
+        raise InvalidArguments("--timeout: expected --wait with it, got none")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with place.app(new=True, declared=True) as app:
-        job = app.enqueue(task, payload, **given)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            job = app.enqueue(task, payload, **given)
+        _warn(app, task, place.configuration().app, [str(each.message) for each in told])
         if not place.as_json:
             click.echo(f"Task enqueued: {job.id}")
         if wait:
-            _until_ended(job)
+            _until_ended(app, job, patience)
+        late = wait and not job.state.final
+        if late:
+            told = f"Not ended after {patience}: {job.state}, {_manned(app)}."
+            click.echo(told, err=True)
     if wait or place.as_json:
         place.answer(as_json(job.record), lambda: in_brief(job.record))
+    if late:
+        return WAITED_TOO_LONG
     return 1 if wait and job.state != State.COMPLETED else 0
 
 
-def _until_ended(job: "Job[Any]") -> None:
-    """Wait for the end, showing the job's progress."""
+def _warn(app: "Mainspring", task: str, source: str | None, told: list[str]) -> None:
+    """Pass on what the library warned of; a task that the app does not declare is likely a slip."""
+    if source and not told and app.tasks.get(task) is None:
+        told = [f"{source} declares no task {task!r}"]
+    for words in told:
+        click.echo(f"Warning: {words}", err=True)
+
+
+def _until_ended(app: "Mainspring", job: "Job[Any]", patience: str | None) -> None:
+    """Wait for the end, or as long as patience lasts, showing the job's progress."""
+    began = clock.monotonic()
+    end = began + microseconds(patience) / SECOND if patience else float("inf")
+    hint_at = began + PENDING_IS_LONG
     with Progress() as progress:
-        while not job.refresh().state.final:
+        while not job.refresh().state.final and (left := end - clock.monotonic()) > 0:
             progress.tell((job.progress or 0) / 100, f"{job.state} {job.note or ''}".rstrip())
             with contextlib.suppress(ResultTimeout, JobFailed, JobCancelled):
-                job.result(timeout=0.5)
+                job.result(timeout=min(0.5, left))
+            if clock.monotonic() >= hint_at and job.state == State.PENDING and not app.workers():
+                hint_at = float("inf")
+                click.echo(
+                    "No worker is running: mainspring --app MODULE:OBJECT worker starts one.",
+                    err=True,
+                )
+
+
+def _manned(app: "Mainspring") -> str:
+    count = len(app.workers())
+    return f"{counted(count, 'worker')} running" if count else "no worker is running"

@@ -5,23 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mainspring.durations import SECOND
-from mainspring.job import State
+from mainspring.job import Reason, Record, State
 from mainspring.store import Counts, Minute, Presence, QueueInfo
 
 SHARES = (50, 95, 99)
 
 
 def percentile(histogram: Mapping[int, int], share: float) -> float | None:
-    """The time (microseconds) below which `share` percent of all lie, None if there are none.
+    """About the time (microseconds) below which `share` percent of all lie, None if there are none.
 
-    The histogram maps bit lengths to numbers, so a time is known within a factor of two; within
-    that it is interpolated.
+    The histogram maps bit lengths to numbers, so a time is known within a factor of two: this is
+    the geometric middle, at most 1.42 times off, and rounded to the two digits that it is worth.
     """
     rank = sum(histogram.values()) * share / 100
     for bits in sorted(histogram):
         if histogram[bits] and rank <= histogram[bits]:
-            low, high = (1 << bits) >> 1, 1 << bits
-            return low + (high - low) * rank / histogram[bits]
+            return float(f"{2 ** (bits - 0.5):.1e}") if bits else 0.0
         rank -= histogram[bits]
     return None
 
@@ -87,11 +86,20 @@ def totals(counts: Counts) -> dict[State, int]:
     return {state: sum(of.get(state, 0) for of in counts.values()) for state in State}
 
 
+def unknown_tasks(scheduled: Iterable[Record]) -> dict[str, int]:
+    """How many of these jobs wait because no worker knows their task, by task."""
+    found = Counter(job.task for job in scheduled if job.reason == Reason.UNKNOWN_TASK)
+    return dict(sorted(found.items()))
+
+
 def frame(
     counts: Counts,
     queues: Sequence[QueueInfo],
     workers: Sequence[Presence],
     minutes: Sequence[Minute],
+    scheduled: Iterable[Record] = (),
+    *,
+    now: int,
 ) -> dict[str, Any]:
     """One picture of the queue, for machines and as the source of the monitor's text."""
     total = totals(counts)
@@ -103,6 +111,7 @@ def frame(
         "busy_slots": sum(worker.busy for worker in workers),
         "slots": sum(worker.slots for worker in workers),
         "average_process_seconds": None if average is None else average / SECOND,
+        "unknown_tasks": unknown_tasks(scheduled),
         "queues": {
             name: {str(state): n for state, n in of.items()} | {"paused": name in paused}
             for name, of in sorted(counts.items())
@@ -118,6 +127,7 @@ def frame(
                 "processed": worker.processed,
                 "failed": worker.failed,
                 "children": worker.children,
+                "seen_seconds_ago": max(0, now - worker.seen) / SECOND,
                 "queues": worker.queues,
                 "current": worker.current,
             }

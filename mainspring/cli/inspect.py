@@ -12,7 +12,7 @@ import click
 
 from mainspring import __version__
 from mainspring.cli.options import Place, command, database_file
-from mainspring.cli.tables import duration, size, utc
+from mainspring.cli.tables import duration, size, utc, without_password
 from mainspring.errors import MainspringError
 from mainspring.handle import Job
 from mainspring.store import Health
@@ -77,7 +77,7 @@ def _of_store(url: str, health: Health, newest: list[Job[Any]]) -> dict[str, Any
     now = time.time_ns() // 1000
     figures, advice = dict(health.figures), list(health.warnings)
     facts: dict[str, Any] = {
-        "url": url,
+        "url": without_password(url),
         "engine": health.version,
         "schema": health.schema,
         "durability": health.durability,

@@ -1,5 +1,6 @@
 """Commands about single jobs and selections of them: status, show, jobs, cancel, replay."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,12 @@ from mainspring.cli.options import (
     command,
     confirmed,
     filter_options,
+    id_of,
     job_id,
+    told_refused,
     yes_option,
 )
-from mainspring.cli.show import as_json, error_as_json, page, rows, text_of
+from mainspring.cli.show import as_json, error_as_json, page, rows, stopping, text_of
 from mainspring.cli.tables import printable, utc
 from mainspring.errors import InvalidArguments
 from mainspring.job import FINAL, Record, State
@@ -23,17 +26,23 @@ _UNENDED = tuple(state for state in State if state not in FINAL)
 
 
 @command
-@click.option("--task-id", "id", type=job_id, required=True, help="The job's id.")
-def status(place: Place, id: UUID) -> None:
-    """Tell the state of a job, and its result or error."""
+@click.argument("id", type=job_id, required=False)
+@click.option("--task-id", "same", type=job_id, metavar="ID", help="The same by another name.")
+def status(place: Place, id: UUID | int | None, same: UUID | int | None) -> None:
+    """Tell the state of the job ID (an id or a number), and its result or error."""
+    wanted = id if same is None else same
+    if wanted is None or (id is not None and same is not None):
+        got = "none" if wanted is None else "both ID and --task-id"
+        raise InvalidArguments(f"expected one job, by ID or --task-id, got {got}")
     with place.app() as app:
-        job = app.get(id).record
+        job = app.get(id_of(app, wanted)).record
     place.answer(as_json(job), lambda: in_brief(job))
 
 
 def in_brief(job: Record) -> str:
     """The state of a job, and its result or error, a line each."""
-    lines = [f"Status: {job.state}" + (f" ({job.reason})" if job.reason else "")]
+    asked = ", asked to stop" if stopping(job) else ""
+    lines = [f"Status: {job.state}" + (f" ({job.reason})" if job.reason else "") + asked]
     if job.state == State.COMPLETED:
         lines.append(f"Result: {text_of(job.result)}")
     elif job.error:
@@ -45,10 +54,12 @@ def in_brief(job: Record) -> str:
 
 @command
 @click.argument("id", type=job_id)
-def show(place: Place, id: UUID) -> None:
-    """Tell everything about the job ID: payload, result, errors, log, dependencies."""
+@click.option("--all", "in_full", is_flag=True, help="With the traceback of every attempt.")
+def show(place: Place, id: UUID | int, in_full: bool) -> None:
+    """Tell everything about the job ID (an id or a number): payload, result, errors, log,
+    dependencies."""
     with place.app() as app:
-        job = app.get(id)
+        job = app.get(id_of(app, id))
         errors, log, position = job.errors(), job.logs(), job.position()
         parents = app.store.get(job.record.parents)
     whole = as_json(job.record) | {
@@ -56,7 +67,7 @@ def show(place: Place, id: UUID) -> None:
         "errors": [error_as_json(error) for error in errors],
         "log": [{"at": utc(line.at), "attempt": line.attempt, "text": line.text} for line in log],
     }
-    place.answer(whole, lambda: page(job.record, position, errors, log, parents))
+    place.answer(whole, lambda: page(job.record, position, errors, log, parents, in_full=in_full))
 
 
 @command
@@ -82,35 +93,54 @@ def listed(place: Place, found: list[Record], limit: int) -> None:
 @filter_options
 @click.option("--reason", default="", help="Why; kept with the job.")
 @yes_option
-def cancel(place: Place, ids: tuple[UUID, ...], filter: Any, reason: str, yes: bool) -> int:
+def cancel(place: Place, ids: tuple[UUID | int, ...], filter: Any, reason: str, yes: bool) -> int:
     """End waiting jobs as cancelled and ask running ones to stop.
 
-    Which: these IDs, or all that the filters select.
+    Which: these IDs (or numbers), or all that the filters select.
     """
     filter = _chosen(ids, filter, _UNENDED)
     if not ids and not confirmed("Cancel every job that the filters select?", yes):
         return 1
     with place.app() as app:
-        return affected(place, "cancelled", app.cancel(*ids, reason=reason, **filter), ids)
+        asked = [id_of(app, id) for id in ids]
+        outcome = app.cancel(*asked, reason=reason, **filter)
+        refused = told_refused(outcome, asked)
+        told = _cancelled(app.store.get([id.bytes for id in outcome.ids]))
+    words = ", ".join(f"{len(jobs):,} {what}" for what, jobs in told.items() if jobs)
+    value = {what.replace(" ", "_"): jobs for what, jobs in told.items()} | {"refused": refused}
+    place.answer(value, words or "0 cancelled")
+    return 1 if refused else 0
+
+
+def _cancelled(jobs: Sequence[Record | None]) -> dict[str, list[str]]:
+    """The ids of the jobs that a cancellation ended, and of those that run on for a while."""
+    told: dict[str, list[str]] = {"cancelled": [], "asked to stop": []}
+    for job in jobs:
+        if job is not None:
+            what = "asked to stop" if stopping(job) else "cancelled"
+            told[what].append(str(UUID(bytes=job.id)))
+    return told
 
 
 @command
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=job_id)
 @filter_options
 @yes_option
-def replay(place: Place, ids: tuple[UUID, ...], filter: Any, yes: bool) -> int:
+def replay(place: Place, ids: tuple[UUID | int, ...], filter: Any, yes: bool) -> int:
     """Make ended jobs run again, with all attempts.
 
-    Which: these IDs, or all that the filters select (failed ones, unless --state says otherwise).
+    Which: these IDs (or numbers), or all that the filters select (failed
+    ones, unless --state says otherwise).
     """
     filter = _chosen(ids, filter, (State.FAILED,))
     if not ids and not confirmed("Replay every job that the filters select?", yes):
         return 1
     with place.app() as app:
-        return affected(place, "replayed", app.replay(*ids, **filter), ids)
+        asked = [id_of(app, id) for id in ids]
+        return affected(place, "replayed", app.replay(*asked, **filter), asked)
 
 
-def _chosen(ids: tuple[UUID, ...], filter: Any, states: tuple[State, ...]) -> Any:
+def _chosen(ids: tuple[UUID | int, ...], filter: Any, states: tuple[State, ...]) -> Any:
     """The filter to use: by ids alone, or what was given, in the states that make sense."""
     if bool(ids) == bool(filter):
         got = "both" if ids else "neither"

@@ -8,15 +8,18 @@ from typing import Any
 import click
 
 from mainspring.cli import options
-from mainspring.cli.figures import Summary, by_task, frame, totals
+from mainspring.cli.figures import Summary, by_task, frame, totals, unknown_tasks
 from mainspring.cli.options import Place, command
-from mainspring.cli.tables import NOTHING, duration, local_time, table
+from mainspring.cli.tables import NOTHING, duration, local_time, roughly, table, without_password
 from mainspring.durations import HOUR, SECOND, microseconds
-from mainspring.job import State
+from mainspring.job import Record, Select, State
 from mainspring.store import Store
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _LINE_END, _SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
+
+MOST_LOOKED_AT = 1000
+"""Scheduled jobs among which those of unknown tasks are looked for."""
 
 
 @command
@@ -38,7 +41,15 @@ def monitor(place: Place, once: bool, interval: str) -> None:
 
 
 def _look(store: Store) -> dict[str, Any]:
-    return frame(store.counts(), store.queues(), store.workers(), store.statistics(_now() - HOUR))
+    now = _now()
+    minutes = store.statistics(now - HOUR)
+    everyone, scheduled = store.workers(), _scheduled(store)
+    return frame(store.counts(), store.queues(), everyone, minutes, scheduled, now=now)
+
+
+def _scheduled(store: Store) -> list[Record]:
+    """Where jobs of unknown tasks are found: the newest, as many as bear a look each second."""
+    return store.find(Select(states=(State.SCHEDULED,)), limit=MOST_LOOKED_AT)
 
 
 def _redraw(store: Store, url: str, pause: float) -> None:
@@ -58,12 +69,14 @@ def _redraw(store: Store, url: str, pause: float) -> None:
 def text_of_frame(picture: dict[str, Any], url: str) -> str:
     average = picture["average_process_seconds"]
     lines = [
-        f"{url}  {local_time(_now())}",
+        f"{without_password(url)}  {local_time(_now())}",
         f"Queue Length: {picture['queue_length']}",
         f"Running Tasks: {picture['running_tasks']}",
         f"Workers: {picture['busy_slots']}/{picture['slots']} active",
         f"Avg Process Time: {NOTHING if average is None else duration(average * SECOND)}",
     ]
+    if picture["unknown_tasks"]:
+        lines.append(_unknown(picture["unknown_tasks"]))
     if picture["queues"]:
         lines += ["", _queues(picture["queues"])]
     if picture["workers"]:
@@ -72,18 +85,35 @@ def text_of_frame(picture: dict[str, Any], url: str) -> str:
 
 
 def _queues(queues: dict[str, dict[str, Any]]) -> str:
+    states = [state for state in State if any(of[state] for of in queues.values())]
     return table(
-        ("queue", *State),
+        ("queue", *states),
         [
-            (f"{name} (paused)" if of["paused"] else name, *(of[state] for state in State))
+            (f"{name} (paused)" if of["paused"] else name, *(of[state] for state in states))
             for name, of in queues.items()
         ],
     )
 
 
 def _workers(workers: list[dict[str, Any]]) -> str:
-    names = ("id", "state", "busy", "slots", "processed", "failed", "children", "current")
-    return table(("worker", *names[1:]), [[worker[name] for name in names] for worker in workers])
+    names = ("state", "busy", "slots", "processed", "failed", "children")
+    shown = [name for name in names if any(worker[name] for worker in workers)]
+    return table(
+        ("worker", *shown, "seen", "current"),
+        [
+            (
+                worker["id"],
+                *(worker[name] for name in shown),
+                f"{worker['seen_seconds_ago']:.0f}s ago",
+                worker["current"],
+            )
+            for worker in workers
+        ],
+    )
+
+
+def _unknown(tasks: dict[str, int]) -> str:
+    return "Unknown Tasks: " + ", ".join(f"{name} ({count:,})" for name, count in tasks.items())
 
 
 @command
@@ -94,21 +124,31 @@ def stats(place: Place, since: str) -> None:
     """Numbers of jobs by state; what happened lately, and how long it took."""
     with place.app() as app:
         counts, minutes, workers = app.store.counts(), app.statistics(since), app.workers()
+        unknown = unknown_tasks(_scheduled(app.store))
     total = {str(state): count for state, count in totals(counts).items()}
     everything, tasks = Summary(minutes), by_task(minutes)
     value = {
         "states": total,
         "queues": {name: {str(state): n for state, n in of.items()} for name, of in counts.items()},
         "workers": len(workers),
+        "unknown_tasks": unknown,
         "since_seconds": microseconds(since) / SECOND,
         **everything.as_json(),
         "tasks": {name: summary.as_json() for name, summary in tasks.items()},
     }
-    place.answer(value, lambda: _stats_text(total, [("all", everything), *tasks.items()], since))
+    summaries = [("all", everything), *tasks.items()]
+    place.answer(value, lambda: _stats_text(total, unknown, summaries, since))
 
 
-def _stats_text(total: dict[str, int], summaries: list[tuple[str, Summary]], since: str) -> str:
+def _stats_text(
+    total: dict[str, int],
+    unknown: dict[str, int],
+    summaries: list[tuple[str, Summary]],
+    since: str,
+) -> str:
     jobs = table(("state", "jobs"), list(total.items()))
+    if unknown:
+        jobs += f"\n{_unknown(unknown)}"
     lately = table(
         (
             "task",
@@ -128,7 +168,7 @@ def _stats_text(total: dict[str, int], summaries: list[tuple[str, Summary]], sin
                 summary.completed,
                 summary.failed,
                 summary.retried,
-                *(duration(at) for at in summary.percentiles()),
+                *(roughly(at) for at in summary.percentiles()),
             )
             for name, summary in summaries
         ],

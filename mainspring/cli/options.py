@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +19,7 @@ from mainspring.errors import (
     InvalidArguments,
     MainspringError,
     StoreUnavailable,
+    UnknownJob,
 )
 from mainspring.job import State
 from mainspring.settings import Configuration, load
@@ -45,6 +47,17 @@ class Place:
         """All settings; `arguments` are the command's own."""
         return load({**self._said, **arguments})
 
+    def store_settings(self, **arguments: Any) -> Configuration:
+        """The same, `url` being None where the app is to be asked for its own.
+
+        An app enqueues to its own URL: what merely surrounds the command must not make it look
+        elsewhere. Only a URL that somebody typed beats it.
+        """
+        settings = self.configuration(**arguments)
+        if settings.app is None or settings.origins.get("url") == "--url":
+            return settings
+        return replace(settings, url=None)
+
     def said_url(self) -> str | None:
         """The URL of the command line alone."""
         settings = self.configuration()
@@ -54,12 +67,12 @@ class Place:
     def app(self, *, new: bool = False, declared: bool = False) -> Iterator["Mainspring"]:
         """An app over the configured store, open for the block.
 
-        Without `new` the store must be there. The configured app is imported if the URL has to
-        come from it, or with `declared`, for its tasks; else there are no tasks.
+        Without `new` the store must be there. The configured app is imported unless a URL was
+        typed, or with `declared`, for its tasks; else there are no tasks.
         """
         from mainspring.app import Mainspring
 
-        settings = self.configuration()
+        settings = self.store_settings()
         user = None
         if settings.app and (declared or settings.url is None):
             user = load_app(settings, settings.app)
@@ -67,7 +80,8 @@ class Place:
             app = user
         else:
             tasks = [user.tasks] if user else []
-            app = Mainspring(settings.url, *tasks) if settings.url else Mainspring()
+            with blame("url", settings):
+                app = Mainspring(settings.url, *tasks) if settings.url else Mainspring()
         with app:
             if not new:
                 refuse_missing(app.url)
@@ -162,12 +176,27 @@ def command(function: Callable[..., int | None]) -> click.Command:
     return click.command()(place_options(as_json(within)))
 
 
-def job_id(value: str) -> UUID:
-    """An option that is a job's id."""
+def job_id(value: str) -> UUID | int:
+    """An option that is a job: its id, or its number as tables show it, with or without "#"."""
+    number = value.removeprefix("#")
+    if number.isdecimal() and len(number) < 19:
+        return int(number)
     try:
         return UUID(value)
     except ValueError:
-        raise click.BadParameter(f"expected a job's id (a UUID), got {value!r}") from None
+        raise click.BadParameter(
+            f"expected a job's id (a UUID) or its number, got {value!r}"
+        ) from None
+
+
+def id_of(app: "Mainspring", job: UUID | int) -> UUID:
+    """The id of a job that is given by id or number; `UnknownJob` if none has that number."""
+    if isinstance(job, UUID):
+        return job
+    for found in app.find(limit=1, older_than=job + 1):
+        if found.number == job:
+            return found.id
+    raise UnknownJob(f"no job has the number {job}")
 
 
 def duration(value: str) -> str:
@@ -215,10 +244,16 @@ def confirmed(question: str, yes: bool) -> bool:
 
 def affected(place: Place, done: str, outcome: "Affected", asked: Sequence[UUID] = ()) -> int:
     """Tell what became of a selection; exit code 1 if anything asked for was not done."""
+    refused = told_refused(outcome, asked)
     ids = [str(id) for id in outcome.ids]
+    place.answer({done: ids, "refused": refused}, f"{len(ids):,} {done}")
+    return 1 if refused else 0
+
+
+def told_refused(outcome: "Affected", asked: Sequence[UUID]) -> dict[str, str]:
+    """Which jobs were not changed, and why; also told on stderr."""
     refused = {str(id): why for id, why in outcome.refused.items()}
     refused |= {str(id): "no such job" for id in {*asked} - {*outcome.ids, *outcome.refused}}
     for id, why in refused.items():
         click.echo(f"{id}: {why}", err=True)
-    place.answer({done: ids, "refused": refused}, f"{len(ids):,} {done}")
-    return 1 if refused else 0
+    return refused

@@ -1,12 +1,15 @@
 """Commands about queues: purge, dead letters, pause, resume."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mainspring.cli.jobs import listed
 from mainspring.cli.options import STATES, Place, affected, command, confirmed, yes_option
 from mainspring.job import State
+
+if TYPE_CHECKING:
+    from mainspring.app import Mainspring
 
 
 @command
@@ -18,7 +21,17 @@ def purge(place: Place, queue: str, states: tuple[str, ...], yes: bool) -> int:
     if not confirmed(f"Delete {', '.join(states) or 'all'} jobs of {queue!r}?", yes):
         return 1
     with place.app() as app:
-        return affected(place, "deleted", app.purge(queue, states=states))
+        known = _known(app, queue)
+        failure = affected(place, "deleted", app.purge(queue, states=states))
+    return failure if known else 1
+
+
+def _known(app: "Mainspring", queue: str) -> bool:
+    """Whether there is such a queue; says so if not, since most likely it is a slip."""
+    known = any(each.name == queue for each in app.queues())
+    if not known:
+        click.echo(f"no queue is called {queue!r} so far", err=True)
+    return known
 
 
 @click.group()
@@ -73,6 +86,7 @@ def pause(place: Place, queues: tuple[str, ...]) -> None:
     """Let no job of these queues begin until they are resumed."""
     with place.app() as app:
         for queue in queues:
+            _known(app, queue)
             app.pause(queue)
     place.answer({"paused": queues}, f"paused: {', '.join(queues)}")
 
@@ -83,5 +97,6 @@ def resume(place: Place, queues: tuple[str, ...]) -> None:
     """Let jobs of these queues begin again."""
     with place.app() as app:
         for queue in queues:
+            _known(app, queue)
             app.resume(queue)
     place.answer({"resumed": queues}, f"resumed: {', '.join(queues)}")

@@ -34,7 +34,7 @@ def rows(records: Iterable[Record]) -> str:
                 job.queue,
                 job.attempt,
                 local_time(job.created),
-                duration(job.took),
+                duration(job.took if job.started else None),
                 about(job),
             )
             for job in records
@@ -46,9 +46,16 @@ def about(job: Record) -> str:
     """What is most worth knowing of a job, in a few words."""
     if job.error and job.state in ("failed", "retrying"):
         return f"{job.error.type}: {job.error.message}"
+    if stopping(job):
+        return "asked to stop"
     if job.state == "running" and job.progress is not None:
         return f"{job.progress:.0f}% {job.note or ''}".strip()
     return job.reason or job.label or ""
+
+
+def stopping(job: Record) -> bool:
+    """Whether the job runs and was asked to stop."""
+    return job.state == "running" and job.cancel_asked
 
 
 def text_of(data: bytes | None) -> str:
@@ -120,13 +127,15 @@ def page(
     history: Sequence[JobError],
     log: Sequence[Line],
     parents: Sequence[Record | None],
+    *,
+    in_full: bool,
 ) -> str:
-    """All there is to know of one job."""
+    """All there is to know of one job; of its attempts before the last only `in_full`."""
     blocks = [
         _facts(job, position),
         _block("Payload", text_of(job.payload)),
         _block("Result", text_of(job.result)) if job.result is not None else "",
-        _block("Errors", "\n".join(map(_error, history))),
+        _block("Errors", _errors(history, in_full)),
         _block("Log", "\n".join(f"{local_time(line.at)}  {line.text}" for line in log)),
         _block("Waits for" if job.state == "blocked" else "Came after", _parents(job, parents)),
     ]
@@ -141,7 +150,7 @@ def _facts(job: Record, position: int | None) -> str:
         "Label": job.label,
         "Task": job.task,
         "Queue": job.queue,
-        "State": state + (", asked to stop" if job.cancel_asked else ""),
+        "State": state + (", asked to stop" if stopping(job) else ""),
         "Priority": job.priority or None,
         "Position": position,
         "Attempt": f"{job.attempt} of {job.policy.retry.max_retries + 1}, claimed {job.claims}×",
@@ -151,7 +160,7 @@ def _facts(job: Record, position: int | None) -> str:
         "Due": local_time(job.due) if job.due else None,
         "Started": local_time(job.started) if job.started else None,
         "Finished": local_time(job.finished) if job.finished else None,
-        "Took": duration(job.took) if job.took is not None else None,
+        "Took": duration(job.took) if job.started and job.took is not None else None,
         "Expires": local_time(job.expires) if job.expires else None,
         "Key": job.key,
         "Unique": job.unique,
@@ -166,6 +175,17 @@ def _facts(job: Record, position: int | None) -> str:
 def _block(title: str, text: str) -> str:
     indented = "\n".join(f"  {line}" for line in printable(text).split("\n"))
     return f"{title}:\n{indented}" if text else ""
+
+
+def _errors(history: Sequence[JobError], in_full: bool) -> str:
+    if in_full:
+        return "\n".join(map(_error, history))
+    return "\n".join([*map(_error_line, history[:-1]), *map(_error, history[-1:])])
+
+
+def _error_line(error: JobError) -> str:
+    why = f"{error.type}: {error.message}".partition("\n")[0]
+    return f"attempt {error.attempt}, {local_time(error.at)}: {why}"
 
 
 def _error(error: JobError) -> str:

@@ -11,7 +11,9 @@ NOTHING: Final = "–"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns as wide as they need; numbers (and what is formatted as one) to the right."""
+    """Columns as wide as they need, numbers to the right; "none" if there are no rows."""
+    if not rows:
+        return "none"
     cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     right = [_is_numeric([row[at] for row in cells]) for at in range(len(headers))]
@@ -37,15 +39,30 @@ def printable(text: str) -> str:
     return re.sub(r"[^\n\t\x20-\x7e\u00a1-\U0010ffff]", _visible, text)
 
 
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"^(\w+://[^:/@]*):[^/@]*@", r"\1:***@", url)
+
+
 def _visible(found: re.Match[str]) -> str:
     return f"\\x{ord(found[0]):02x}"
 
 
 def _is_numeric(column: Sequence[str]) -> bool:
     return all(
-        cell == NOTHING or re.match(r"[\d.,]+( ?(us|ms|s|m|h|d|B|kB|MB|GB|%))?$", cell)
+        cell == NOTHING or re.match(r"~?[\d.,]+( ?(us|ms|s|m|h|d|B|kB|MB|GB|%))?$", cell)
         for cell in column
     )
+
+
+def counted(count: int, thing: str) -> str:
+    """How many there are, in words: "1 job", "1,200 jobs"."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def roughly(micros: float | None) -> str:
+    """A duration known only in its order of magnitude, with a mark that says so: "~360us"."""
+    return NOTHING if micros is None else f"~{duration(micros)}"
 
 
 def duration(micros: float | None) -> str:

@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 
 from mainspring.cli.options import Place, add_here, blame, command
+from mainspring.cli.tables import counted, without_password
 from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.events import (
     Bus,
@@ -21,8 +22,10 @@ from mainspring.events import (
     WorkerStarted,
     WorkerStopped,
 )
+from mainspring.settings import Configuration
 
 GRACE_RAN_OUT = 75
+PROCESSES, THREADS = 1, 8
 
 
 @command
@@ -47,14 +50,14 @@ def worker(place: Place, **arguments: str | None) -> int:
     """
     from mainspring.worker.worker import Worker
 
-    settings = place.configuration(**arguments)
+    settings = place.store_settings(**arguments)
     if settings.app is None:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
     with blame("app", settings):
         _find(settings.app)
+    processes = settings.processes or PROCESSES
+    threads = settings.threads or settings.concurrency or THREADS
     chosen: dict[str, Any] = {
-        "processes": settings.processes,
-        "threads": settings.threads or settings.concurrency,
         "tasks": settings.tasks or settings.concurrency,
         "lease": settings.lease,
         "grace": settings.grace,
@@ -64,13 +67,22 @@ def worker(place: Place, **arguments: str | None) -> int:
             url=settings.url,
             app=settings.app,
             queues=settings.queues or None,
-            events=told_on_stderr(),
+            processes=processes,
+            threads=threads,
+            events=told_on_stderr(f"{_source(settings)}, {processes} x {threads}"),
             **{name: value for name, value in chosen.items() if value is not None},
         )
         worker.run()
     if place.as_json:
         place.answer({"worker": worker.name, "handed_back": worker.handed_back}, "")
     return GRACE_RAN_OUT if worker.handed_back else 0
+
+
+def _source(settings: Configuration) -> str:
+    """The store and the queues, in words. This process does not know the URL in an app."""
+    store = without_password(settings.url) if settings.url else f"the store of {settings.app}"
+    queues = f"queues {', '.join(settings.queues)}" if settings.queues else "all queues"
+    return f"{store}, {queues}"
 
 
 def _find(app: str) -> None:
@@ -82,9 +94,11 @@ def _find(app: str) -> None:
         raise ConfigError(f"app: expected a module that can be imported, found no {package!r}")
 
 
-def told_on_stderr() -> Bus:
-    """Events that say on stderr what happens to the worker; jobs are not told of."""
+def told_on_stderr(source: str) -> Bus:
+    """Events that say on stderr what happens to the worker, which takes jobs from `source`; jobs
+    are not told of."""
     bus = Bus()
+    bus.on(WorkerStarted, partial(_say, lambda event: f"takes jobs from {source}"))
     for kind, words in _WORDS.items():
         bus.on(kind, partial(_say, words))
     return bus
@@ -96,13 +110,12 @@ def _say(words: Callable[[Any], str], event: Any) -> None:
 
 
 _WORDS: Mapping[type[Struct], Callable[[Any], str]] = {
-    WorkerStarted: lambda event: "takes jobs",
-    WorkerStopped: lambda event: f"stopped; {event.handed_back} jobs given back",
+    WorkerStopped: lambda event: f"stopped; {counted(event.handed_back, 'job')} given back",
     ChildDied: lambda event: (
-        f"process {event.pid} died ({event.status}) with {len(event.lost)} jobs begun"
+        f"process {event.pid} died ({event.status}) with {counted(len(event.lost), 'job')} begun"
     ),
     StoreLost: lambda event: f"the store does not answer: {event.error}",
     StoreBack: lambda event: "the store answers again",
     UnknownTasks: lambda event: f"left waiting, nobody here knows: {', '.join(event.tasks)}",
-    LeasesLost: lambda event: f"lost to another worker: {len(event.numbers)} jobs",
+    LeasesLost: lambda event: f"lost to another worker: {counted(len(event.numbers), 'job')}",
 }

@@ -1,13 +1,14 @@
 """The tasks of the demonstration: look into one source file, report on all, and some odd ones."""
 
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from typing import Any
 
 from msgspec import convert, to_builtins
 
-from mainspring import Context, Retry, Tasks, current
+from mainspring import Context, Mainspring, Retry, Tasks, current
 from mainspring.demo.report import File, render
 from mainspring.demo.scan import facts
 
@@ -48,15 +49,15 @@ def report(root: str, to: str) -> str:
 
 def _gathered(context: Context) -> list[File]:
     """One `File` for each path, put together from all results; failed jobs give their error."""
-    from mainspring.demo.app import app
-
     found: dict[str, dict[str, Any]] = {}
-    for id, result in zip(context.parents, context.parent_results(), strict=True):
-        if result is None:
-            job = app.get(id)
-            why = f"{job.error.type}: {job.error.message}" if job.error else str(job.state)
-            result = {"path": job.payload["file"], "error": why}
-        found.setdefault(result["path"], {}).update(result)
+    # An app of its own, which knows no tasks: the one that has these imports this module.
+    with Mainspring(os.environ["MAINSPRING_URL"]) as app:
+        for id, result in zip(context.parents, context.parent_results(), strict=True):
+            if result is None:
+                job = app.get(id)
+                why = f"{job.error.type}: {job.error.message}" if job.error else str(job.state)
+                result = {"path": job.payload["file"], "error": why}
+            found.setdefault(result["path"], {}).update(result)
     return convert(list(found.values()), list[File])
 
 

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from typing import Any
 
 from mainspring.context import RUNNING, Context
-from mainspring.job import Cancelled, Claimed, HandedBack
+from mainspring.job import Cancelled, Claimed, Failed, HandedBack
 from mainspring.worker.backlog import Backlog, Entry, Key
 from mainspring.worker.runner import Runner, encoded
 
@@ -144,8 +144,8 @@ class Aio:
         room = self._limit - len(self._running)
         count = min(most, room, len(self.backlog))
         for _ in range(count):
-            if self._idle:
-                self._idle.pop().set_result(None)
+            if (resting := self._resting()) is not None:
+                resting.set_result(None)
             else:
                 task = self._loop.create_task(self._take_turns(), context=self._variables.copy())
                 self._tasks.add(task)
@@ -154,6 +154,14 @@ class Aio:
             self._loop.call_soon(self._spread, 2 * most)
         else:
             self._spreading = False
+
+    def _resting(self) -> "asyncio.Future[None] | None":
+        """What a runner without work waits for; None if there is no such runner."""
+        while self._idle:
+            rest = self._idle.pop()
+            if not rest.done():  # a job may have left behind a timer that cancels its runner
+                return rest
+        return None
 
     async def _take_turns(self) -> None:
         """A standing runner: job after job, then wait to be woken."""
@@ -177,6 +185,8 @@ class Aio:
                 await rest
             if self._closed:
                 return
+            if me.cancelling():
+                await _calm(me)
 
     async def _run_one(self, entry: Entry, me: "asyncio.Task[None]") -> bool:
         """Run a job. False: it was given up, and another runner may have its place."""
@@ -224,6 +234,10 @@ class Aio:
             self._runner.end(run.job, took, Cancelled("cancelled while it ran"))
         elif run.why == "quit" and yielded:
             self._runner.end(run.job, took, HandedBack())
+        elif not run.why and yielded:
+            # By code of some job, perhaps another one's: no reason to rule out another attempt.
+            told = self._runner.error(run.job, "CancelledError", "cancelled by code that runs here")
+            self._runner.end(run.job, took, Failed(told))
         else:
             self._runner.fail(run.job, took, error, run.context.settled)
 

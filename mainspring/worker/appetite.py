@@ -5,6 +5,7 @@ Pure figures; knows no store, no clock and no process.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mainspring.job import Claimed
 from mainspring.worker.station import Station
@@ -24,6 +25,17 @@ RARE = 0.02
 
 MOST_BYTES = 32 << 20
 """Payload bytes to ask for at once, going by the average."""
+
+
+class Wish(NamedTuple):
+    """How many jobs, how many of them careful; only of these kinds, if any are named."""
+
+    jobs: int
+    places: int
+    kinds: frozenset[str] | None = None
+
+
+NOTHING = Wish(0, 0)
 
 
 @dataclass
@@ -87,14 +99,26 @@ class Appetite:
             habit = self._habits[kind]
             habit.window = max(habit.floor, habit.window / 2)
 
-    def wish(self, stations: Sequence[Station]) -> int:
+    def wish(self, stations: Sequence[Station]) -> Wish:
         """How many jobs to ask for now."""
-        wish = min((self._room(habit, kind, stations) for kind, habit in self._usual()), default=0)
-        return min(wish, int(MOST_BYTES / self._size) + 1) if self._size else wish
+        usual = self._usual()
+        jobs = min((self._room(habit, kind, stations) for kind, habit in usual), default=0)
+        if jobs > 0:
+            places = min((_free(kind, stations) for kind, _ in usual), default=0)
+            return Wish(self._bearable(jobs), places)
+        full = [habit for kind, habit in usual if self._room(habit, kind, stations) <= 0]
+        if any(habit.mean is not None and habit.mean <= AHEAD for habit in full):
+            return NOTHING  # there will be room in a moment
+        # Long jobs have taken all places of their kind: that must not keep other kinds waiting.
+        free = {kind: _free(kind, stations) for kind in self._habits}
+        free = {kind: count for kind, count in free.items() if count > 0}
+        if not free:
+            return NOTHING
+        least = min(free.values())
+        return Wish(self._bearable(least), least, frozenset(free))
 
-    def places(self, stations: Sequence[Station]) -> int:
-        """How many jobs of whatever kind could begin at once."""
-        return min((_free(kind, stations) for kind, _ in self._usual()), default=0)
+    def _bearable(self, jobs: int) -> int:
+        return min(jobs, int(MOST_BYTES / self._size) + 1) if self._size else jobs
 
     def _usual(self) -> list[tuple[str, _Habit]]:
         """The kinds to reckon with."""

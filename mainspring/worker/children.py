@@ -45,6 +45,9 @@ HOPELESS = 5
 IDLE = 10.0
 """Seconds for which the isolation child is kept without work."""
 
+LINGER = 0.5
+"""Seconds for which a dead child's line is read, if something it started keeps it open."""
+
 LAST_WORDS = 1.5
 """Seconds for which a child may go on after it was told to quit."""
 
@@ -71,6 +74,15 @@ class Child:
     def send(self, order: Order) -> None:
         """Pass an order on, without waiting."""
         self._wire.send(order)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, even if something it started holds the line open."""
+        return self._process.poll() is not None
+
+    def hang_up(self) -> None:
+        """Hear no more than has been sent by now."""
+        self._wire.close()
 
     def close(self) -> str:
         """End the process, if it still lives; how it ended, in words."""
@@ -101,7 +113,9 @@ class _Member:
     alone: bool
     born: float
     retired: bool = False
+    dismissed: bool = False
     kill_at: float | None = None
+    hang_up_at: float | None = None
     idle_since: float | None = None
 
 
@@ -232,6 +246,12 @@ class Children:
                 member.kill_at = None
                 self._post(partial(self._gone, member))
             return
+        if member.child.has_ended:
+            # Its last words are read to the end of the line, or for so long.
+            member.hang_up_at = member.hang_up_at or now + LINGER
+            if now >= member.hang_up_at:
+                member.child.hang_up()
+            return
         if member.station.held or not member.station.open:
             member.idle_since = None
         elif member.idle_since is None:
@@ -241,7 +261,7 @@ class Children:
             self._dismiss(member)
 
     def _dismiss(self, member: _Member) -> None:
-        member.retired = True
+        member.retired = member.dismissed = True
         member.child.send(Quit())
         member.kill_at = time.monotonic() + LAST_WORDS
 
@@ -252,7 +272,7 @@ class Children:
         status = member.child.close()
         opened = member.station.open
         begun, rest = member.station.strike_all()
-        asked = member.retired or self._quitting
+        asked = member.dismissed or self._quitting
         if not asked and not (member.alone and opened):
             self._pause(time.monotonic() - member.born, status, opened=opened)
         self._desk.ended(member.child.pid, status, begun, rest, asked)

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Protocol
 
 from mainspring.job import Claimed
+from mainspring.store import Claim, Grant
 from mainspring.worker.appetite import Appetite
 from mainspring.worker.station import Ended, Station
 from mainspring.worker.wire import Hello, Report
@@ -62,6 +63,10 @@ class Crew(Protocol):
         ...
 
 
+REACH = 1000
+"""How deep to look into a queue for jobs of certain tasks: a claim must not take long."""
+
+
 class Dealer:
     """Deals the jobs of claims to the stations of a crew."""
 
@@ -76,14 +81,28 @@ class Dealer:
         self.kinds = hello.tasks
         self._appetite.meet(hello.slots)
 
-    def wish(self) -> tuple[int, int, int]:
-        """How many jobs to claim, how many of them may be careful, how many suspects."""
+    def wish(self, grant: Grant, queues: tuple[str, ...] | None, undealt: int) -> Claim | None:
+        """What to claim under this grant, if anything, while so many jobs are still to be dealt."""
         stations = self._crew.stations
         suspicious = bool(self.suspects) or self._crew.isolating
         if not stations or (suspicious and not self._crew.apart):
-            return 0, 0, 0
-        alone = 0 if suspicious else 1
-        return self._appetite.wish(stations), self._appetite.places(stations), alone
+            return None
+        wish = self._appetite.wish(stations)
+        if wish.jobs <= undealt:
+            return None
+        tasks = reach = None
+        if wish.kinds is not None:
+            tasks = tuple(name for name, kind in self.kinds.items() if kind in wish.kinds)
+            reach = REACH
+        return Claim(
+            grant=grant,
+            limit=wish.jobs - undealt,
+            slots=max(0, wish.places - undealt),
+            alone=0 if suspicious else 1,
+            queues=queues,
+            tasks=tasks,
+            reach=reach,
+        )
 
     def deal(self, jobs: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
         """Give jobs to stations; answers those nobody knows and those nobody can take."""
@@ -111,7 +130,7 @@ class Dealer:
 
     def take(self, station: Station, report: Report) -> Ended:
         """Strike off what a report is about, and learn from it."""
-        kinds = [station.held[n].kind for n in report.returned if n in station.held]
+        kinds = [station.held[n][2] for n in report.returned if n in station.held]
         ended = station.take(report)
         self._appetite.learn(ended.ran, report.waited)
         if report.stale:
@@ -128,7 +147,7 @@ class Dealer:
     def held(self) -> Iterator[Claimed]:
         """Everything that is held, from whatever thread."""
         for station in self._crew.everyone:
-            yield from [each.job for each in list(station.held.values())]
+            yield from [job for job, _, _ in list(station.held.values())]
         yield from list(self.suspects)
 
     def _share_out(self, jobs: list[Claimed], kind: str) -> list[Claimed]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from mainspring.job import Cancelled, Claimed
+from mainspring.job import Cancelled, Claimed, TaskUnknown
 from mainspring.worker.backlog import Entry, fed
 from mainspring.worker.batches import Batch
 from mainspring.worker.program import BatchRunnable, Marks, Program, Runnable
@@ -125,7 +125,7 @@ class Host:
         if not feed.jobs:
             return
         self._runner.attend()
-        entries = fed(feed.jobs, feed.spots, time.monotonic_ns())
+        entries = self._known(fed(feed.jobs, feed.spots, time.monotonic_ns()))
         if len(self._ways) == 1:
             [way] = self._ways.values()
             way.feed(entries)
@@ -137,6 +137,13 @@ class Host:
                 way.feed(mine)
         if not self._work.is_set():
             self._work.set()
+
+    def _known(self, entries: list[Entry]) -> list[Entry]:
+        """The jobs of tasks that are known here: another child may have imported a newer app."""
+        recipes = self._runner.recipes
+        for job, _, _ in (entry for entry in entries if entry[0].task not in recipes):
+            self._runner.end(job, 0, TaskUnknown())
+        return [entry for entry in entries if entry[0].task in recipes]
 
     def _stop(self, number: int) -> None:
         """Somebody asked to cancel this job: at once if it has not begun."""

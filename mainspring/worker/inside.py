@@ -33,8 +33,6 @@ class Inside:
         self._desk = desk
         self._post = post
         self._quitting = self.gone = False
-        self._interval = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH)
         marks = bytearray(spots)
         self._host = Host(
             program,
@@ -45,6 +43,8 @@ class Inside:
             tasks=setup.tasks,
             lease=setup.lease,
         )
+        self._interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
         self._station = Station(self, marks, spots)
         self.everyone = [self._station]
         hello = self._host.hello()

@@ -2,6 +2,8 @@
 
 A round that fails is repeated, word for word, until it is written or the leases it is about have
 ended: its tokens make that safe even if the store had written it and only the answer was lost.
+A transition that the store cannot write, for a reason that will not pass, must not hold up the
+rest: its job ends as failed.
 """
 
 import logging
@@ -12,7 +14,7 @@ from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
 from mainspring.errors import SchemaError, StoreDamaged, StoreUnavailable
-from mainspring.job import Transition
+from mainspring.job import JobError, Reason, State, Transition
 from mainspring.store import Claim, Exchanged, Note, Store
 
 log = logging.getLogger("mainspring")
@@ -28,7 +30,7 @@ PATIENCE = 1.0
 class Round(NamedTuple):
     """What is written at once. `asked` is when, in monotonic seconds: a lease counts from there."""
 
-    transitions: Sequence[Transition]
+    transitions: list[Transition]
     notes: list[Note]
     claim: Claim | None
     asked: float
@@ -93,6 +95,8 @@ class Ledger:
                     return
                 pause = min(LONGEST_PAUSE, 2 * pause)
                 round = self._still_ours(round)
+                if not isinstance(error, StoreUnavailable):
+                    self._write_one_by_one(round)
 
     def _try(self, round: Round) -> Exception | None:
         """Write a round, or say why that cannot be."""
@@ -120,6 +124,17 @@ class Ledger:
             self._is_away = True
             self._desk.away(f"{type(error).__name__}: {error}")
 
+    def _write_one_by_one(self, round: Round) -> None:
+        """Find what cannot be written; all the others may be repeated with the round."""
+        for at, each in enumerate(round.transitions):
+            try:
+                self._store.exchange([each])
+            except StoreUnavailable:
+                return
+            except Exception as error:
+                log.exception("the outcome of job #%d cannot be written", each.number)
+                round.transitions[at] = _unwritable(each, error)
+
     def _still_ours(self, round: Round) -> Round:
         """The round without what is somebody else's by now."""
         kept = [each for each in round.transitions if self._holds(each.token)]
@@ -127,3 +142,20 @@ class Ledger:
         if claim and time.monotonic() > round.asked + claim.grant.lease / 1_000_000:
             claim = None
         return Round(kept, round.notes, claim, round.asked)
+
+
+def _unwritable(transition: Transition, error: Exception) -> Transition:
+    told = JobError(
+        attempt=transition.error.attempt if transition.error else 0,
+        type=type(error).__name__,
+        message=f"the outcome could not be written: {str(error)!a}",
+        at=time.time_ns() // 1000,
+    )
+    return Transition(
+        transition.number,
+        transition.token,
+        State.FAILED,
+        took=transition.took,
+        error=told,
+        reason=Reason.PERMANENT,
+    )

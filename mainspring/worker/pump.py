@@ -182,6 +182,10 @@ class Pump:
                 self._lose(self._office.keeper.overdue())
             self._dealer.deal_suspects()
             self._submit(self._office, now)
+            if not self._writing:
+                # What needs no write, jobs that completed by themselves, has been dealt with.
+                for station in self._crew.everyone:
+                    station.acknowledge()
         if self.phase in ("stopping", "quitting"):
             self._wind_down(now)
 
@@ -203,13 +207,9 @@ class Pump:
         # With something to write a look costs next to nothing, hint or no hint.
         if self.phase != "running" or not (self._hungry or self._pending):
             return None
-        limit, places, alone = self._dealer.wish()
-        limit, places = limit - undealt, max(0, places - undealt)
-        if limit <= 0:
-            return None
         lease = int(self._me.lease * 1_000_000)
         grant = Grant(token=new_token(), worker=self._me.name, lease=lease)
-        return Claim(grant=grant, limit=limit, slots=places, alone=alone, queues=self._me.queues)
+        return self._dealer.wish(grant, self._me.queues, undealt)
 
     # --- the store says ---------------------------------------------------------------------
 
@@ -299,7 +299,8 @@ class Pump:
         self._tell_lost(gone)
 
     def _tell_lost(self, numbers: Iterable[int]) -> None:
-        self._events.emit(LeasesLost(tuple(sorted(numbers)), self._me.name))
+        if found := tuple(sorted(numbers)):
+            self._events.emit(LeasesLost(found, self._me.name))
 
     # --- places say -------------------------------------------------------------------------
 
@@ -359,7 +360,7 @@ class Pump:
         for note in notes:
             held = station.held.get(note.number)
             if held and note.percent is not None:
-                self._events.emit(Progressed(held.job, note.percent, note.text))
+                self._events.emit(Progressed(held[0], note.percent, note.text))
 
     def _count(self, transitions: list[Transition]) -> None:
         self.processed += len(transitions)

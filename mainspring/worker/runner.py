@@ -163,12 +163,12 @@ class Runner:
     def _steered(self, steering: Steering, job: Claimed) -> Outcome:
         match steering:
             case Snooze(delay=delay):
-                return Snoozed(microseconds(delay, "Snooze"), steering.reason or Reason.SNOOZED)
+                return Snoozed(microseconds(delay, "Snooze"), _told(steering) or Reason.SNOOZED)
             case RateLimited(delay=delay):
-                reason = steering.reason or Reason.RATE_LIMITED
+                reason = _told(steering) or Reason.RATE_LIMITED
                 return Snoozed(microseconds(delay, "RateLimited"), reason)
             case Cancel():
-                return Cancelled(steering.reason)
+                return Cancelled(_told(steering))
             case RetryAfter(delay=delay):
                 told = self.error(job, "RetryAfter", _told(steering))
                 return Failed(told, delay=microseconds(delay, "RetryAfter"))
@@ -245,7 +245,7 @@ def _name(error: BaseException) -> str:
     kind = type(error)
     if kind.__module__ in ("builtins", "__main__", "__mp_main__"):
         return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return _clean(lambda: f"{kind.__module__}.{kind.__qualname__}")
 
 
 def _told(error: BaseException) -> str:

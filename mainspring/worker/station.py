@@ -4,19 +4,15 @@ What it holds and of which kind, what has begun, how many places are free.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from itertools import repeat
+from typing import NamedTuple, Protocol, TypeAlias
 
 from mainspring.job import Claimed, Transition
 from mainspring.worker.program import Marks
 from mainspring.worker.wire import Feed, Hello, Order, Report
 
-
-class Held(NamedTuple):
-    """A job that is held here, its spot among the marks, and its kind."""
-
-    job: Claimed
-    spot: int
-    kind: str
+Held: TypeAlias = tuple[Claimed, int, str]
+"""A job that is held here, its spot among the marks, and its kind."""
 
 
 class Ended(NamedTuple):
@@ -86,19 +82,23 @@ class Station:
 
     def free(self, kind: str) -> int:
         """How many jobs of this kind could begin at once."""
-        return max(0, self.slots[kind] - self.load[kind])
+        return max(0, self.slots.get(kind, 0) - self.load.get(kind, 0))
 
     def room(self, kind: str, window: int) -> int:
         """How many more it takes if it is to hold `window` of this kind at most."""
+        if kind not in self.slots:
+            return 0
         return max(0, min(window - self.load[kind], len(self._free)))
 
     def feed(self, jobs: list[Claimed], kind: str, taken: int = 0) -> None:
         """Give it jobs of a kind."""
         spots = self._free[-len(jobs) :]
         del self._free[-len(jobs) :]
-        for job, spot in zip(jobs, spots, strict=True):
-            self._marks[spot] = 0
-            self.held[job.number] = Held(job, spot, kind)
+        marks = self._marks
+        for spot in spots:
+            marks[spot] = 0
+        numbers = [job.number for job in jobs]
+        self.held.update(zip(numbers, zip(jobs, spots, repeat(kind)), strict=False))
         self.load[kind] += len(jobs)
         self.place.send(Feed(jobs, spots, self.untaken))
         self.untaken = 0
@@ -112,20 +112,21 @@ class Station:
     def take(self, report: Report) -> Ended:
         """Strike off what a report is about; what is no longer held here counts for nothing."""
         self.untaken += 1
-        held, load, free = self.held, self.load, self._free
+        held, free = self.held, self._free
         ended = Ended([], [], [], {kind: [0, 0] for kind in self.slots})
+        transitions = ended.transitions
         for transition in report.done:
             found = held.get(transition.number)
-            if found is None or found.job.token != transition.token:
+            if found is None or found[0].token != transition.token:
                 continue
             del held[transition.number]
-            _, spot, kind = found
-            free.append(spot)
-            load[kind] -= 1
-            ran = ended.ran[kind]
+            free.append(found[1])
+            ran = ended.ran[found[2]]
             ran[0] += 1
             ran[1] += transition.took
-            ended.transitions.append(transition)
+            transitions.append(transition)
+        for kind, (count, _) in ended.ran.items():
+            self.load[kind] -= count
         ended.returned.extend(self.strike(report.returned))
         ended.settled.extend(self.strike(report.settled))
         return ended
@@ -136,9 +137,10 @@ class Station:
         for number in numbers:
             found = self.held.pop(number, None)
             if found is not None:
-                self._free.append(found.spot)
-                self.load[found.kind] -= 1
-                struck.append(found.job)
+                job, spot, kind = found
+                self._free.append(spot)
+                self.load[kind] -= 1
+                struck.append(job)
         return struck
 
     def strike_all(self) -> tuple[list[Claimed], list[Claimed]]:

@@ -121,6 +121,7 @@ class Wire(Generic[M]):
 
     def __init__(self, connection: socket.socket, decode: Any) -> None:
         self.ended = False
+        self._lock = threading.Lock()
         self._socket = connection
         self._decode = decode
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -128,7 +129,9 @@ class Wire(Generic[M]):
 
     def send(self, message: Order | News) -> None:
         """Send a message, however long the other side takes. `OSError` when it is gone."""
-        self._socket.sendall(framed(message))
+        frame = framed(message)
+        with self._lock:
+            self._socket.sendall(frame)
 
     def receive(self) -> M | None:
         """The next message; None when the other side is gone."""
@@ -170,7 +173,6 @@ class ParentWire(Wire[News]):
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection, _decode_news)
-        self._lock = threading.Lock()
         self._rest: deque[memoryview] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None

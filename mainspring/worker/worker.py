@@ -64,7 +64,7 @@ class Worker:
         grace: Duration = "30s",
         name: str | None = None,
         events: Bus | None = None,
-        read_ahead: int = 1000,
+        read_ahead: int = 2000,
     ) -> None:
         if isinstance(queues, str):
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
@@ -96,7 +96,9 @@ class Worker:
         self._read_ahead = read_ahead
         self._own_store: Store | None = None
         self._pump: Pump | None = None
-        self._thread: threading.Thread | None = None
+        self._working: threading.Thread | None = None
+        self._in_background = False
+        self._ended = threading.Event()
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-2:].hex()}"
         self.events = events or (program.events if program else Bus())
 
@@ -111,7 +113,7 @@ class Worker:
         On the main thread SIGTERM and SIGINT stop it: the first finishes what runs, the second
         hands back at once. `ConfigError` if the app cannot be imported; errors of the store.
         """
-        pump = self._prepare()
+        pump = self._prepare(in_background=False)
         with self._signals(pump):
             self._work(pump, lambda: None)
 
@@ -126,12 +128,11 @@ class Worker:
 
     def start(self) -> None:
         """Work in a thread of its own; returns when it takes jobs. Errors as in `run`."""
-        pump = self._prepare()
+        pump = self._prepare(in_background=True)
         opened = threading.Event()
-        self._thread = threading.Thread(
+        threading.Thread(
             target=self._work_quietly, args=(pump, opened.set), name="mainspring-pump", daemon=True
-        )
-        self._thread.start()
+        ).start()
         opened.wait()
         if pump.error is not None:
             self.join()
@@ -146,12 +147,13 @@ class Worker:
         self.join()
 
     def join(self) -> None:
-        """Wait until the worker that was started has ended; raises why if nobody asked it to."""
-        if self._thread is None or self._pump is None:
+        """Wait until the worker has ended; after `start`, raises why if nobody asked it to."""
+        pump = self._pump
+        if pump is None or self._working is threading.current_thread():
             return
-        self._thread.join()
-        if self._pump.error is not None:
-            error, self._pump.error = self._pump.error, None
+        self._ended.wait()
+        if self._in_background and pump.error is not None:
+            error, pump.error = pump.error, None
             raise error
 
     def __enter__(self) -> Self:
@@ -180,7 +182,7 @@ class Worker:
 
     # --- one life ---------------------------------------------------------------------------
 
-    def _prepare(self) -> Pump:
+    def _prepare(self, *, in_background: bool) -> Pump:
         if self._pump is not None and self._pump.phase != "stopped":
             raise InvalidState(f"worker {self.name} is running already")
         if not self._in_process and _is_child():
@@ -198,17 +200,24 @@ class Worker:
             self._grace,
             self._read_ahead,
         )
+        self._in_background = in_background
+        self._ended.clear()
         is_known = self._store is not None or self._url is not None or self._in_process
         self._pump = Pump(me, self.events, self._find_store, "" if is_known else None)
         return self._pump
 
     def _work(self, pump: Pump, opened: Callable[[], None]) -> None:
+        self._working = threading.current_thread()
         try:
             pump.run(self._crew(pump), opened)
         finally:
+            self._working = None
+            pump.phase = "stopped"
             if self._own_store is not None:
                 self._own_store.close()
                 self._own_store = None
+            if not self._in_background:
+                self._ended.set()
         if pump.error is not None:
             raise pump.error
 
@@ -218,8 +227,8 @@ class Worker:
             self._work(pump, opened)
         except BaseException as error:
             pump.error = error
-            pump.phase = "stopped"
         finally:
+            self._ended.set()
             opened()
 
     def _crew(self, pump: Pump) -> Crew:

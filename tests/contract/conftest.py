@@ -1,6 +1,7 @@
-"""The engines under contract. Tests ask for one of three fixtures and never for an engine:
+"""The engines under contract. Tests ask for one of these fixtures and never for an engine:
 
 `store`  an empty open store, of every engine;
+`other`  the same store once more, and another on the same data where that can be;
 `place`  where several stores can be opened on the same data, from threads and processes;
 `caller` a transaction of the user's own beside a store, where the engine offers that.
 
@@ -45,25 +46,42 @@ ENGINES = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "engine" not in metafunc.fixturenames:
+    wanted = metafunc.fixturenames
+    if "engine" not in wanted:
         return
     engines = [
         engine
         for engine in ENGINES
-        if (engine.shared or "place" not in metafunc.fixturenames)
-        and (engine.begin or "caller" not in metafunc.fixturenames)
+        if (engine.shared or "place" not in wanted) and (engine.begin or "caller" not in wanted)
     ]
-    metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)
+    if "other" not in wanted:
+        metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)
+        return
+    pairs = [
+        (engine, shares) for engine in engines for shares in (False, True)[: 1 + engine.shared]
+    ]
+    names = [f"{engine.name}-{'another' if shares else 'same'}" for engine, shares in pairs]
+    metafunc.parametrize(("engine", "shares"), pairs, ids=names)
 
 
 @pytest.fixture
 def store(engine: Engine, tmp_path: Path) -> Iterator[Store]:
     """An empty open store. After each test it must be sound: nothing contradicts anything."""
     store = open_store(engine.url(tmp_path))
-    store.open()
     yield store
     assert_sound(store)
     store.close()
+
+
+@pytest.fixture
+def other(store: Store, engine: Engine, shares: bool, tmp_path: Path) -> Iterator[Store]:
+    """Who writes while `store` listens: the same store, or, where there can be one, another."""
+    if not shares:
+        yield store
+        return
+    other = open_store(engine.url(tmp_path))
+    yield other
+    other.close()
 
 
 @pytest.fixture

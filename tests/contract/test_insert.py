@@ -302,3 +302,16 @@ def test_a_connection_without_a_transaction_is_refused(stage: Stage, caller: Cal
         with pytest.raises(TransactionError):
             stage.store.insert([job], connection=connection, now=stage.now)
     assert stage.gone(job)
+
+
+def test_an_insert_beside_the_callers_own_transaction_is_refused_and_no_deadlock(
+    stage: Stage, caller: Caller
+) -> None:
+    kept, other = new(), new()
+    with caller() as connection:
+        stage.store.insert([kept], connection=connection, now=stage.now)
+        with pytest.raises(TransactionError):
+            stage.insert(other)
+        connection.execute("COMMIT")
+    assert ids(everything(stage.store)) == [kept.id]
+    assert stage.insert(other)[0].repeated is False

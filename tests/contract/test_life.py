@@ -16,14 +16,12 @@ def test_open_close_and_migrate_can_be_repeated(store: Store) -> None:
 
 def test_a_closed_store_can_be_closed_again(place: str) -> None:
     store = open_store(place)
-    store.open()
     store.close()
     store.close()
 
 
 def test_everything_is_there_when_the_store_is_opened_again(place: str) -> None:
     first, time = open_store(place), Time()
-    first.open()
     stage = Stage(first, time)
     jobs = [stage.bring(state) for state in State]
     held = stage.put(queue="held", policy=retries(2))
@@ -34,7 +32,6 @@ def test_everything_is_there_when_the_store_is_opened_again(place: str) -> None:
     first.close()
 
     second = open_store(place)
-    second.open()
     stage = Stage(second, time)
     assert [stage.record(job) for job in (*jobs, held)] == before
     assert second.queues() == queues
@@ -46,7 +43,6 @@ def test_everything_is_there_when_the_store_is_opened_again(place: str) -> None:
 
 def test_what_one_store_settles_another_knows(store: Store, place: str) -> None:
     other = open_store(place)
-    other.open()
     mine, theirs = Stage(store, Time()), Stage(other, Time())
     mine.put(unique="k")
     held = theirs.take()

@@ -192,7 +192,6 @@ def test_operators_and_workers_at_once_leave_a_sound_store(store: Store) -> None
 
 def claiming_process(place: str, start: Barrier, answers: Any) -> None:
     store = open_store(place)
-    store.open()
     start.wait()
     answers.put(drain(store, limit=20))
     store.close()
@@ -201,7 +200,6 @@ def claiming_process(place: str, start: Barrier, answers: Any) -> None:
 def inserting_process(place: str, start: Barrier, answers: Any) -> None:
     start.wait()
     store = open_store(place)
-    store.open()
     jobs = [new() for _ in range(50)]
     for job in jobs:
         store.insert([job])
@@ -234,7 +232,6 @@ def test_two_processes_never_get_the_same_job(store: Store, place: str) -> None:
 def test_processes_that_open_a_new_store_at_once_all_can_use_it(place: str) -> None:
     inserted = in_processes(4, inserting_process, place)
     store = open_store(place)
-    store.open()
     assert sorted(ids(everything(store))) == sorted(id for told in inserted for id in told)
     assert_sound(store)
     store.close()

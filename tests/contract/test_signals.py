@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mainspring.engines import open_store
 from mainspring.ids import new_token
 from mainspring.job import Select, Succeeded
 from mainspring.lifecycle import decide
@@ -16,18 +15,6 @@ from tests.contract.stage import new
 
 LONG = 20.0
 """Seconds nobody waits in vain: a signal that is not given fails the test after them."""
-
-
-@pytest.fixture(params=["same store", "another store"])
-def other(request: pytest.FixtureRequest, place: str, store: Store) -> Iterator[Store]:
-    """The store object that writes; `store` is the one that listens."""
-    if request.param == "same store":
-        yield store
-        return
-    other = open_store(place)
-    other.open()
-    yield other
-    other.close()
 
 
 @pytest.fixture

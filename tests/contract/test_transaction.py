@@ -109,6 +109,18 @@ def test_a_transaction_open_beyond_a_third_of_the_lease_is_refused(store: Store)
     assert len(everything(store)) == 1
 
 
+def test_an_insert_beside_the_jobs_own_transaction_is_refused_and_no_deadlock(
+    store: Store, held: Claimed
+) -> None:
+    with (
+        store.transaction(held, decide(held, Succeeded()), lease=60 * SECOND),
+        pytest.raises(TransactionError),
+    ):
+        store.insert([new()])
+    assert state(store, held) is State.COMPLETED
+    assert len(everything(store)) == 1
+
+
 def test_the_store_goes_on_after_a_transaction(store: Store, held: Claimed) -> None:
     for _ in range(3):
         with (

@@ -67,20 +67,20 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/nowhere/jobs.db")
 
 
-def come(path: str, start: Barrier, how: str) -> None:
+def come(path: str, start: Barrier, migrates: bool) -> None:
     store = SqliteStore(f"sqlite:///{path}")
     start.wait()
-    assert how != "migrate" or store.migrate() == VERSION
+    if migrates:
+        assert store.migrate() == VERSION
     store.open()
     store.insert([new()])
     store.close()
 
 
-@pytest.mark.parametrize("how", ["open", "migrate"])
-def test_twenty_processes_can_make_a_new_file_at_once(path: Path, how: str) -> None:
+def test_twenty_processes_can_make_a_new_file_at_once(path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Barrier(20)
-    processes = [spawn.Process(target=come, args=(str(path), start, how)) for _ in range(20)]
+    processes = [spawn.Process(target=come, args=(str(path), start, n % 2 == 0)) for n in range(20)]
     for process in processes:
         process.start()
     for process in processes:

@@ -1,10 +1,12 @@
 """One writer: who comes together is written together, and is told apart all the same."""
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -113,3 +115,49 @@ def test_close_waits_for_what_was_accepted(store: Store, path: Path) -> None:
     store.open()
     assert store.counts()["default"][State.PENDING] == 10
     assert not path.with_name("jobs.db-wal").exists() or frames(path) == 0
+
+
+class Interrupt:
+    """Ctrl-C at the n-th place of the writer's code that this thread comes to."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def trace(self, frame: FrameType, event: str, _: object) -> Any:
+        name = Path(frame.f_code.co_filename).name
+        # Within the turns' own few lines no signal is seen but where functions begin and end.
+        if name == "turns.py":
+            frame.f_trace_lines = False
+        elif name != "writer.py":
+            return None
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.trace
+
+
+def test_an_interrupt_wherever_it_lands_leaves_the_writer_to_the_next(store: Store) -> None:
+    store.insert([new()])
+    for n in range(1, 1000):
+        interrupt = Interrupt(n)
+        before = sys.gettrace()
+        sys.settrace(interrupt.trace)
+        try:
+            store.insert([new()])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        if interrupt.left > 0:
+            break
+        done = threading.Event()
+
+        def insert(done: threading.Event = done) -> None:
+            store.insert([new(queue="other")])
+            done.set()
+
+        threading.Thread(target=insert, daemon=True).start()
+        assert done.wait(5), f"the writer stands still after an interrupt at place {n}"
+    assert n > 50
+    assert store.counts()["other"][State.PENDING] == n - 1
+    assert store.check() == []

@@ -129,6 +129,16 @@ def with_context(x: int, *, context: Context | None = None) -> int:
     return x
 
 
+@tasks.task
+def with_context_last(x: int, context: Context | None = None) -> int:
+    return x
+
+
+@tasks.task
+async def with_context_async(x: int, context: Context | None = None) -> int:
+    return x
+
+
 class Service:
     @staticmethod
     @tasks.task
@@ -228,11 +238,17 @@ assert_type(add(1), int)
 assert_type(add.enqueue(1, b=2), Job[int])
 assert_type(add.job(1), NewJob[int])
 assert_type(add.job(1).after(add.job(2), fetch.enqueue("x"), run_anyway=True), NewJob[int])
+assert_type(add.job(1).after("text", uuid.uuid4()), NewJob[int])
 assert_type(add.enqueue(1).result(timeout=3), int)
 assert_type(nothing.enqueue(1), Job[None])
 assert_type(send.using(delay="1h", priority=5, unique="u").enqueue("a", "b", tenant="t"), Job[str])
 assert_type(email({"a": "b"}), str)
 assert_type(with_context.enqueue(x=1), Job[int])
+assert_type(with_context(1), int)
+assert_type(with_context_last.enqueue(1), Job[int])
+assert_type(with_context_last.job(1), NewJob[int])
+assert_type(with_context_last(1), int)
+assert_type(with_context_async.enqueue(1), Job[int])
 assert_type(index.enqueue(Point(1)), Job[int])
 assert_type(index_all.enqueue(Point(1)), Job[None])
 assert_type(index_ints.job(1), NewJob[str])
@@ -302,6 +318,8 @@ assert_type(job.due, datetime | None)
 
 async def asynchronous() -> None:
     assert_type(await fetch("x", tries=1), bytes)
+    assert_type(await with_context_async(1), int)
+    assert_type(await with_context_async.aenqueue(x=1), Job[int])
     job = await fetch.aenqueue("x")
     assert_type(job, Job[bytes])
     assert_type(await job.aresult(), bytes)

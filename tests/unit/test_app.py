@@ -48,7 +48,7 @@ from mainspring.events import Enqueued
 from mainspring.ids import new_token
 from mainspring.locate import locate
 from mainspring.operations import Operations
-from mainspring.store import Claim, Grant, Health
+from mainspring.store import Claim, Grant, Health, Presence
 
 MEMORY = "sqlite://:memory:"
 
@@ -153,13 +153,28 @@ def test_jobs_of_names_nobody_knows_here_are_stored_as_they_come(app: Mainspring
     assert app.enqueue("elsewhere").payload is None
 
 
+def test_a_name_that_is_nearly_one_declared_here_is_stored_with_a_warning(app: Mainspring) -> None:
+    with pytest.warns(UserWarning, match=r"no task 'sned' is declared .* mean 'send'\?") as caught:
+        job = app.enqueue("sned", {"to": "x"})
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="did you mean 'old.send'"):
+        asyncio.run(_enqueue(app, "old-send"))
+    assert (job.task, app.get(job).queue) == ("sned", "default")
+    with Mainspring(MEMORY) as other:
+        other.enqueue("sned")
+
+
+async def _enqueue(app: Mainspring, name: str) -> None:
+    await app.aenqueue(name)
+
+
 @pytest.mark.parametrize(
     ("args", "options", "words"),
     [
         ((add,), {}, "expected a job, made by task.job"),
         ((3,), {}, "expected a job, made by task.job"),
         (("",), {}, "task: expected 1 to 255"),
-        (("x", object()), {}, "x: a object cannot be stored"),
+        (("x", object()), {}, "x: an object of type object cannot be stored"),
         (("x", float("nan")), {}, "x: nan cannot be stored"),
         (("x", "\udcff"), {}, "lone surrogates"),
         (("x", None), {"dealy": 1}, "unknown option 'dealy'"),
@@ -507,12 +522,44 @@ def test_how_a_job_ended_is_told_to_its_waiter(app: Mainspring) -> None:
 
 def test_a_wait_can_end_before_the_job_does(app: Mainspring) -> None:
     job = add.enqueue(1)
-    with pytest.raises(ResultTimeout, match=r"job #1 \(add\) did not end within 0\.05"):
+    told = r"job #1 \(add\) did not end within 0\.05 s: it is pending, and no worker is running"
+    with pytest.raises(ResultTimeout, match=told):
         job.result(timeout=0.05)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=told):
         asyncio.run(job.aresult(timeout="50ms"))
-    take(app).ack(5)
+    presence = Presence(id="w1", host="h", pid=1, started=1, state="running")
+    app.store.heartbeat(presence, [], 15_000_000)
+    message = take(app)
+    with pytest.raises(ResultTimeout, match=r"0\.05 s: it is running$"):
+        job.result(timeout=0.05)
+    message.ack(5)
     assert job.result(timeout=10) == 5
+
+
+def test_a_job_that_was_replayed_has_no_result_until_it_ends_again(app: Mainspring) -> None:
+    job = add.enqueue(1)
+    take(app).reject("too bad")
+    with pytest.raises(JobFailed):
+        job.result(timeout=10)
+    app.replay(job.id)
+    with pytest.raises(ResultTimeout, match="it is pending"):
+        job.result(timeout=0.01)
+    take(app).ack(3)
+    assert job.result(timeout=10) == 3
+    app.replay(job.id)
+    take(app).ack(4)
+    assert asyncio.run(job.aresult(timeout=10)) == 4
+
+
+def test_an_end_that_was_seen_is_remembered_when_the_job_is_no_longer_kept(
+    app: Mainspring,
+) -> None:
+    job = add.enqueue(1)
+    take(app).ack(3)
+    assert job.result(timeout=10) == 3
+    app.delete(job)
+    assert job.result() == 3
+    assert asyncio.run(job.aresult()) == 3
 
 
 def test_a_result_is_not_waited_for_where_that_would_block_an_event_loop(app: Mainspring) -> None:
@@ -611,12 +658,24 @@ def test_a_job_can_be_cancelled_replayed_and_deleted_by_its_handle(app: Mainspri
             verb()
 
 
+def test_ids_as_text_name_jobs_to_wait_for(app: Mainspring) -> None:
+    first = add.enqueue(1)
+    second = app.enqueue(add.job(2).after(str(first.id)))
+    third = add.using(depends_on=str(first.id)).enqueue(3)
+    fourth = add.using(depends_on=[str(second.id), third]).enqueue(4)
+    for job, parents in ((second, [first]), (third, [first]), (fourth, [second, third])):
+        assert app.get(job).record.parents == tuple(parent.id.bytes for parent in parents)
+        assert app.get(job).state is State.BLOCKED
+
+
 @pytest.mark.parametrize("id", ["", "x", "42", 42, None, b"x" * 16])
 def test_what_is_no_id_is_refused(app: Mainspring, id: Any) -> None:
     with pytest.raises(InvalidArguments, match=r"id .*\(a UUID\), got"):
         app.get(id)
     with pytest.raises(InvalidArguments, match=r"id .*\(a UUID\), got"):
         app.cancel(id)
+    with pytest.raises(InvalidArguments, match=r"id .*\(a UUID\), got"):
+        add.job(1).after(id)
 
 
 # --- operating -----------------------------------------------------------------------------------
@@ -812,9 +871,37 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_an_unknown_url_is_refused_at_the_first_use() -> None:
-    with Mainspring("nosuch://x") as app, pytest.raises(ConfigError, match="expected one of"):
-        app.counts()
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("postgres://x", "sqlite:///jobs.db"),
+        ("", "sqlite:///jobs.db"),
+        ("sqlite://", "sqlite:///jobs.db"),
+        ("sqlite:///", "sqlite:///jobs.db"),
+        ("sqlite://crawl.db", "sqlite:///crawl.db"),
+        ("sqlite:crawl.db", "sqlite:///crawl.db"),
+        ("crawl.db", "sqlite:///crawl.db"),
+        ("/data/crawl.db", "sqlite:////data/crawl.db"),
+        (Path("crawl.db"), "sqlite:///crawl.db"),
+    ],
+)
+def test_what_is_no_url_of_a_store_is_refused_at_once_showing_a_right_one(
+    url: Any, right: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Mainspring(url)
+    told = f"expected one of sqlite://, such as {right!r}, got {url!r}"
+    assert str(caught.value) == f"store URL: {told}"
+    Mainspring(right).close()
+
+
+def test_an_app_that_was_only_made_has_loaded_no_engine() -> None:
+    code = (
+        "import sys, mainspring; mainspring.Mainspring();"
+        "print([name for name in sys.modules if 'sqlite' in name])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
 
 
 def test_a_closed_app_is_of_no_use_and_can_be_closed_again(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_the_payload_is_an_object_of_all_named_arguments_with_defaults() -> None
         ((1, "x"), {"d": b"", "e": "blue"}, "e: invalid enum value"),
         ((1, "x", float("nan")), {"d": b""}, "nan cannot be stored"),
         ((1, "\udcff"), {"d": b""}, "lone surrogates"),
-        ((1, "x"), {"d": object()}, "a object cannot be stored"),
+        ((1, "x"), {"d": object()}, "an object of type object cannot be stored"),
     ],
 )
 def test_wrong_arguments_are_refused_naming_task_and_parameter(

@@ -111,9 +111,9 @@ def test_typed_values_come_back_as_they_were(hint: Any, value: object) -> None:
         (Point(float("nan")), "nan"),  # type: ignore[arg-type]
         (msgspec.structs.replace(Node(), children=[float("-inf")]), "-inf"),
         ({"a": "\ud800"}, "lone surrogates"),
-        ({(1, 2): 3}, "a tuple cannot be stored"),
-        (object(), "a object cannot be stored"),
-        (lambda: None, "a function cannot be stored"),
+        ({(1, 2): 3}, "an object of type tuple cannot be stored"),
+        (object(), "an object of type object cannot be stored"),
+        (lambda: None, "an object of type function cannot be stored"),
         pytest.param(10**5000, "integer", id="more digits than Python prints"),
     ],
 )

@@ -45,6 +45,20 @@ def test_off_ends_one_listener_and_may_be_called_again() -> None:
     assert others == [StoreBack("w1")]
 
 
+def test_a_listener_that_was_registered_twice_leaves_once_by_each_off() -> None:
+    bus = Bus()
+    heard: list[object] = []
+    hear = heard.append
+    first, second = bus.on(StoreBack, hear), bus.on(StoreBack, hear)
+    first()
+    first()
+    bus.emit(StoreBack("w1"))
+    assert heard == [StoreBack("w1")]
+    second()
+    bus.emit(StoreBack("w2"))
+    assert heard == [StoreBack("w1")]
+
+
 def test_a_listener_may_leave_while_it_is_told() -> None:
     bus = Bus()
     heard: list[object] = []

@@ -5,11 +5,11 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -328,8 +328,8 @@ def test_later_options_win_and_a_delay_and_a_moment_replace_each_other() -> None
         ({"headers": ["a"]}, "headers: expected a mapping"),
         ({"tags": "a"}, "tags: expected a list of texts"),
         ({"id": "x"}, "id: expected a UUID, got 'x'"),
-        ({"depends_on": ["x"]}, "depends_on: expected jobs or UUIDs, got 'x'"),
-        ({"depends_on": 3}, "depends_on: expected jobs or UUIDs, got 3"),
+        ({"depends_on": ["x"]}, "depends_on: expected the id of a job (a UUID), got 'x'"),
+        ({"depends_on": 3}, "depends_on: expected a job or its id (a UUID), got 3"),
     ],
 )
 def test_wrong_options_are_refused_naming_the_option(options: dict[str, Any], words: str) -> None:
@@ -449,6 +449,37 @@ def test_a_payload_that_does_not_fit_is_refused_before_the_function_is_called() 
     assert called == []
 
 
+def test_a_stored_payload_that_does_not_fit_is_not_worth_another_attempt() -> None:
+    tasks = Tasks()
+
+    @tasks.task(retry=Retry(on=(InvalidArguments,)))
+    def work(x: int) -> None:
+        work.enqueue("one")  # type: ignore[arg-type]
+
+    @tasks.batch()
+    def index(items: list[int]) -> None: ...
+
+    tasks.handler("typed", typed)
+    stored: list[Callable[[], object]] = [
+        lambda: work.call(b'{"x":"1"}', current()),
+        lambda: tasks["typed"].call(b"3", current()),
+        lambda: index.decode_item(b'"x"'),
+        lambda: index.call(b'"x"', current()),
+    ]
+    for call in stored:
+        with pytest.raises(InvalidArguments) as caught:
+            call()
+        assert not work.retry.wants(caught.value)
+    made: list[Callable[[], object]] = [
+        lambda: work.call(b'{"x":1}', current()),
+        lambda: index.job("x"),  # type: ignore[arg-type]
+    ]
+    for call in made:
+        with pytest.raises(InvalidArguments) as caught:
+            call()
+        assert work.retry.wants(caught.value)
+
+
 def test_resolving_finds_mistakes_in_annotations_before_the_first_job() -> None:
     def work(x: "NoSuchThing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
     def answer() -> "NoSuchThing": ...  # type: ignore[name-defined]  # noqa: F821
@@ -510,6 +541,44 @@ def test_a_batch_that_returns_too_few_too_many_or_no_outcomes_is_told_so(answer:
         index.call_many([1, 2])
 
 
+def takes_one(item: int) -> None: ...
+
+
+def takes_text(items: "tuple[str] | None") -> None: ...
+
+
+def test_a_batch_takes_whatever_a_list_can_be_given_for() -> None:
+    def later(items: Any) -> None: ...
+
+    later.__annotations__["items"] = "list[FurtherDown]"
+
+    def sequence(items: Sequence[int]) -> None: ...
+
+    def maybe(items: Annotated[list[int] | None, "note"]) -> None: ...
+
+    def plain(items: list) -> None: ...  # type: ignore[type-arg]
+
+    def anything(items: Any) -> None: ...
+
+    for function in (later, sequence, maybe, plain, anything, lambda items: None):
+        Tasks().batch(name="index")(function)
+
+
+def test_a_batch_whose_annotation_is_understood_late_is_refused_late() -> None:
+    def index(items: Any) -> None: ...
+
+    index.__annotations__["items"] = "FurtherDown"
+    task: Any = Tasks().batch()(index)
+    with pytest.raises(TaskError, match="cannot evaluate the annotation 'FurtherDown'"):
+        task.resolve()
+    globals()["FurtherDown"] = int
+    try:
+        with pytest.raises(TaskError, match="a batch function takes a list"):
+            task.resolve()
+    finally:
+        del globals()["FurtherDown"]
+
+
 @pytest.mark.parametrize(
     ("policies", "function", "words"),
     [
@@ -517,6 +586,8 @@ def test_a_batch_that_returns_too_few_too_many_or_no_outcomes_is_told_so(answer:
         ({"wait": "soon"}, lambda items: None, "wait: expected a duration"),
         ({}, lambda a, b: None, "takes one list"),
         ({}, asend, "must be a plain def"),
+        ({}, takes_one, "parameter 'item': a batch function takes a list, such as list[int], got"),
+        ({}, takes_text, "a batch function takes a list"),
         ({"key_by": "items"}, lambda items: None, "the payload is taken whole"),
         ({"unique_by": ["items"]}, lambda items: None, "the payload is taken whole"),
     ],

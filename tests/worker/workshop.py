@@ -409,3 +409,22 @@ def stumble(kind: str) -> None:
 tasks.include(wrapped)
 
 app = Mainspring(os.environ.get("WORKSHOP_URL", "sqlite://:memory:"), tasks)
+
+
+@tasks.task
+def cancel_with_surrogate() -> None:
+    """A reason with a file name that is not UTF-8."""
+    raise Cancel("no such file: " + os.fsdecode(b"caf\xe9.txt"))
+
+
+@tasks.task
+async def leave_timer(seconds: float) -> None:
+    """Ends before the time limit it made for itself."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(seconds, task.cancel)
+
+
+@tasks.task(retry=Retry(max_retries=3, base=0.001))
+async def asleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)

@@ -84,22 +84,13 @@ class Callers:
         self, connection: Any, jobs: Sequence[NewJob[Any]], now: Now | None
     ) -> list[Inserted]:
         """Insert within the caller's transaction: all of them, or none and an exception."""
-        if connection is not self.lent():
-            self._examine(connection)
-            self._own.inserted = _NO_NUMBER
+        if (lent := self.lent()) is not None and connection is lent:
+            return self._within(lent, jobs, now)
+        self._examine(connection)
+        self._own.inserted = _NO_NUMBER
         try:
             connection.execute(SQL["no_checkpoint"])
-            connection.execute(SQL["savepoint"])
-            try:
-                step = self._step(connection, now)
-                answer = insert(step, jobs)
-                step.finish()
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute(SQL["undo"])
-                    connection.execute(SQL["release"])
-                raise
-            connection.execute(SQL["release"])
+            answers = self._within(connection, jobs, now)
         except sqlite3.OperationalError as error:
             if primary_code(error) not in BUSY:
                 with trouble(self._place):
@@ -109,9 +100,25 @@ class Callers:
                 f"{self._place}: the transaction could not be made to write ({error});"
                 " begin it with BEGIN IMMEDIATE"
             ) from error
-        fresh = (each for each in answer if not each.repeated and each.duplicate_of is None)
+        fresh = (each for each in answers if not each.repeated and each.duplicate_of is None)
         self._own.inserted = next((each.number for each in fresh), _NO_NUMBER)
-        return answer
+        return answers
+
+    def _within(
+        self, connection: sqlite3.Connection, jobs: Sequence[NewJob[Any]], now: Now | None
+    ) -> list[Inserted]:
+        connection.execute(SQL["savepoint"])
+        try:
+            step = self._step(connection, now)
+            answers = insert(step, jobs)
+            step.finish()
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute(SQL["undo"])
+                connection.execute(SQL["release"])
+            raise
+        connection.execute(SQL["release"])
+        return answers
 
     def _examine(self, connection: Any) -> None:
         if not isinstance(connection, sqlite3.Connection):

@@ -8,7 +8,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from operator import itemgetter
 from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeAlias
@@ -260,7 +260,8 @@ def _in_order(
     if wish.tasks is None:
         return merged
     tasks = {task for (task,) in step.rows(SQL["tasks"], (as_json(wish.tasks),))}
-    return (row for row in merged if task_of(row[_KIND]) in tasks)
+    near = islice(merged, wish.reach)
+    return (row for row in near if task_of(row[_KIND]) in tasks)
 
 
 def _pages(step: Step, lane: int, queue: int, size: int) -> Iterator[list[Row]]:

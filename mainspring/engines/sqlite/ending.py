@@ -169,5 +169,5 @@ def work_off(step: Step, limit: int = SLICE) -> int:
         else:
             step.run(SQL["advance_release"], (edges[-1][1], parent))
         end(step, _follow(step, {parent: state}, edges), SLICE)
-        done += len(edges)
+        done += len(edges) or 1
     return done

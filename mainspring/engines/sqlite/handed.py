@@ -5,10 +5,14 @@ A kind is one integer, so that whole batches are compared and counted without lo
 queue << 40 | task << 8 | suspect << 7 | careful << 6 | flags.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 CAREFUL, SUSPECT = 64, 128
 """Beside the flags of codes.py in a kind's lowest bits."""
+
+
+MOST_REMEMBERED = 10_000
+"""Grants; of those that are never settled here the oldest are forgotten."""
 
 
 def queue_of(kind: int) -> int:
@@ -30,6 +34,8 @@ class Handed:
     def remember(self, token: int, kinds: dict[int, int]) -> None:
         """These numbers are held under the token."""
         self._grants[token] = kinds
+        while len(self._grants) > MOST_REMEMBERED:
+            del self._grants[next(iter(self._grants))]
 
     def kinds(self, token: int, numbers: Iterable[int]) -> list[int] | None:
         """The kind of each, in order; None when one is not known."""
@@ -41,21 +47,19 @@ class Handed:
         except KeyError:
             return None
 
-    def forget(self, token: int, numbers: Collection[int] | Mapping[int, object]) -> None:
+    def forget(self, token: int, numbers: Collection[int]) -> None:
         """They are settled, or lost."""
         grant = self._grants.get(token)
         if grant is None:
             return
-        if len(numbers) < len(grant):
-            for number in numbers:
-                grant.pop(number, None)
+        if len(numbers) == len(grant):
+            # A whole grant at once, the common case.
+            self._grants.pop(token, None)
             return
-        # A whole grant at once, the common case: what is left, if anything, is left by repeats.
-        rest = grant.keys() - numbers
-        if rest:
-            self._grants[token] = {number: grant[number] for number in rest}
-        else:
-            del self._grants[token]
+        for number in numbers:
+            grant.pop(number, None)
+        if not grant:
+            self._grants.pop(token, None)
 
     def drop(self, tokens: Iterable[int]) -> None:
         """Nothing under these tokens is held any more."""

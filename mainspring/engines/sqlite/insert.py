@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from mainspring.engines.sqlite import ending
+from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.codes import (
     BLOCKED,
     EDGES,
@@ -34,6 +34,9 @@ Job: TypeAlias = NewJob[Any]
 Row: TypeAlias = tuple[Any, ...]
 """A row of the table `job`."""
 
+MOST_REMEMBERED = 4096
+"""Combinations of queue, task and policy whose numbers are remembered."""
+
 
 def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     """Store the jobs; the answers in their order."""
@@ -46,9 +49,6 @@ def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
         except _Taken:
             pass
     return _Call(step, jobs).insert()
-
-
-MOST_REMEMBERED = 4096
 
 
 class _Taken(Exception):
@@ -176,7 +176,7 @@ def _put(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
 
 def _mark(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
     """Write what is looked up by other things than a number."""
-    marks, expiries, keys = [], [], []
+    marks, expiries = [], []
     for job, row in zip(jobs, rows, strict=True):
         if not row[4]:
             continue
@@ -184,7 +184,7 @@ def _mark(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
         if job.expires is not None:
             expiries.append((row[2], row[9], number))
         if job.unique is not None:
-            keys.append((job.unique, number, step.wall + job.unique_for))
+            keys.take(step, job.unique, number, step.wall + job.unique_for)
         if job.key is not None:
             marks.append((KEY, job.key, number))
         marks += [(TAG, tag, number) for tag in dict.fromkeys(job.tags)]
@@ -192,8 +192,6 @@ def _mark(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
         step.many(SQL["mark"], marks)
     if expiries:
         step.many(SQL["expiry"], expiries)
-    if keys:
-        step.many(SQL["ukey"], keys)
 
 
 # --- jobs that may collide or wait --------------------------------------------------------------
@@ -213,8 +211,6 @@ class _Call:
         self._step = step
         self._jobs = jobs
         self._answers: dict[bytes, Inserted] = {}
-        self._fresh: dict[bytes, Job] = {}
-        """Jobs to be stored, in their order; those of them that are not yet."""
         self._flow = False
         self._parents: dict[bytes, _Known] = {}
 
@@ -299,20 +295,19 @@ class _Call:
     def _takes_key(self, job: Job) -> bool:
         """Whether the unique key is free, or was made free; else the duplicate is answered."""
         step = self._step
-        row = step.row(SQL["holder"], (job.unique,))
-        if row is None:
-            return True
-        number, holder, until, ended = row
-        if ended and until <= step.wall:
-            step.run(SQL["free_key"], (number,))
+        assert job.unique is not None
+        if (holder := keys.holder(step, job.unique)) is None:
             return True
         if self._flow or job.on_duplicate == "error":
-            raise _unique_taken(job, holder)
-        if job.on_duplicate == "replace" and ending.cancel_waiting(step, number, "replaced"):
-            step.run(SQL["free_key"], (number,))
-            return True
-        self._answers[job.id] = Inserted(job.id, number, duplicate_of=holder)
-        return False
+            raise _unique_taken(job, holder.id)
+        waited = job.on_duplicate == "replace" and ending.cancel_waiting(
+            step, holder.number, "replaced"
+        )
+        if waited:
+            keys.free(step, holder.number)
+        else:
+            self._answers[job.id] = Inserted(job.id, holder.number, duplicate_of=holder.id)
+        return waited
 
     def _store_run(self, jobs: Sequence[Job]) -> None:
         if not jobs:

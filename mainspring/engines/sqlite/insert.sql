@@ -32,9 +32,6 @@ INSERT INTO mark VALUES(?, ?, ?);
 -- name: expiry
 INSERT INTO expiry VALUES(?, ?, ?);
 
--- name: ukey
-INSERT INTO ukey VALUES(?, ?, ?);
-
 -- name: edge
 INSERT INTO edge VALUES(?, ?, ?, ?);
 
@@ -48,11 +45,3 @@ FROM place CROSS JOIN job j ON j.id = substr(?, 16 * n + 1, 16);
 -- name: ended
 SELECT f.number, f.state
 FROM json_each(?) parent CROSS JOIN finished f ON f.number = parent.value;
-
--- name: holder
-SELECT k.number, j.id, k.until, f.number IS NOT NULL
-FROM ukey k CROSS JOIN job j ON j.number = k.number
-LEFT JOIN finished f ON f.number = k.number WHERE k.key = ?;
-
--- name: free_key
-DELETE FROM ukey WHERE number = ?;

@@ -21,6 +21,7 @@ class QueueLock:
         self._path = path
         self._file: int | None = None
         self._held = False
+        self._forlorn: threading.Thread | None = None
 
     def acquire(self) -> None:
         """Take the lock, if it can be had in time."""
@@ -56,6 +57,8 @@ class QueueLock:
             self._file = None
 
     def _wait(self, file: int) -> bool:
+        if self._forlorn is not None and self._forlorn.is_alive():
+            return False
         # `flock` cannot be told to give up, so another thread waits in our place. If it is
         # left alone there, it gives the lock back and closes the file.
         got = threading.Event()
@@ -70,12 +73,13 @@ class QueueLock:
                     fcntl.flock(file, fcntl.LOCK_UN)
                     os.close(file)
 
-        threading.Thread(target=wait, name="mainspring-lock", daemon=True).start()
+        waiter = threading.Thread(target=wait, name="mainspring-lock", daemon=True)
+        waiter.start()
         if got.wait(WAIT_SECONDS):
             return True
         with decision:
             if got.is_set():
                 return True
             abandoned.append(True)
-            self._file = None
+            self._file, self._forlorn = None, waiter
             return False

@@ -19,6 +19,14 @@ _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_presence = msgspec.msgpack.Decoder(Presence).decode
 
 
+_COLUMNS = (
+    *("number", "id", "queue", "task", "payload", "priority", "created", "expires", "policy"),
+    *("headers", "extra", "state", "attempt", "claims", "due", "reason", "started", "finished"),
+    *("took", "worker", "result", "progress", "note", "cancel", "error"),
+)
+"""Of the section `records`."""
+
+
 def get(connection: Connection, ids: Sequence[bytes]) -> list[Record | None]:
     """The jobs with these ids, in order."""
     if not ids:
@@ -34,65 +42,24 @@ def records(connection: Connection, numbers: Sequence[int]) -> list[Record]:
     return [_record(row) for row in rows]
 
 
-def _record(row: tuple[Any, ...]) -> Record:
-    (
-        number,
-        id,
-        queue,
-        task,
-        payload,
-        priority,
-        created,
-        expires,
-        policy,
-        headers,
-        extra,
-        state,
-        attempt,
-        claims,
-        due,
-        reason,
-        started,
-        finished,
-        took,
-        worker,
-        result,
-        percent,
-        note,
-        cancel,
-        error,
-    ) = row
-    rare = decode_extra(extra)
+def _record(row: Sequence[Any]) -> Record:
+    told = dict(zip(_COLUMNS, row, strict=True))
+    rare = decode_extra(told.pop("extra"))
+    error, cancel = told.pop("error"), told.pop("cancel")
     return Record(
-        id=id,
-        number=number,
-        state=STATE[state],
-        queue=queue,
-        task=task,
-        payload=payload,
-        priority=priority,
-        attempt=attempt,
-        claims=claims,
-        created=created,
-        reason=reason,
-        due=due,
-        started=started,
-        finished=finished,
-        took=took,
-        worker=worker,
-        result=result,
-        progress=percent,
-        note=note,
-        cancel_asked=cancel is not None,
-        key=rare.key,
-        unique=rare.unique,
-        label=rare.label,
-        expires=expires,
-        headers=decode_headers(headers),
-        tags=rare.tags,
-        parents=tuple(edge.parent for edge in rare.edges),
-        policy=decode_policy(policy),
-        error=None if error is None else _decode_error(error),
+        **told
+        | {
+            "state": STATE[told["state"]],
+            "headers": decode_headers(told["headers"]),
+            "policy": decode_policy(told["policy"]),
+            "error": None if error is None else _decode_error(error),
+            "cancel_asked": cancel is not None,
+            "key": rare.key,
+            "unique": rare.unique,
+            "label": rare.label,
+            "tags": rare.tags,
+            "parents": tuple(edge.parent for edge in rare.edges),
+        }
     )
 
 

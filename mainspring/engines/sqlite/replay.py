@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from mainspring.engines.sqlite import keys
 from mainspring.engines.sqlite.codes import (
     BLOCKED,
     CANCELLED,
@@ -96,13 +97,12 @@ def _again(step: Step, job: Place) -> bytes | None:
 
 def _take_key(step: Step, job: Place, extra: Extra) -> bytes | None:
     """Hold the unique key again; or the id of another that holds it."""
-    row = step.row(SQL["holder"], (extra.unique,))
-    if row is not None:
-        number, holder, until, ended = row
-        if number != job.number and not (ended and until <= step.wall):
-            return bytes(holder)
-        step.run(SQL["free_key"], (number,))
-    step.run(SQL["ukey"], (extra.unique, job.number, job.created + extra.unique_for))
+    assert extra.unique is not None
+    holder = keys.holder(step, extra.unique)
+    if holder is not None and holder.number != job.number:
+        return holder.id
+    keys.free(step, job.number)
+    keys.take(step, extra.unique, job.number, job.created + extra.unique_for)
     return None
 
 

@@ -26,17 +26,6 @@ UPDATE job SET expires = ? WHERE number = ?;
 -- name: expiry
 INSERT INTO expiry VALUES(?, ?, ?);
 
--- name: holder
-SELECT k.number, j.id, k.until, f.number IS NOT NULL
-FROM ukey k CROSS JOIN job j ON j.number = k.number
-LEFT JOIN finished f ON f.number = k.number WHERE k.key = ?;
-
--- name: free_key
-DELETE FROM ukey WHERE number = ?;
-
--- name: ukey
-INSERT INTO ukey VALUES(?, ?, ?);
-
 -- name: drop_edges
 DELETE FROM edge WHERE child = ?;
 

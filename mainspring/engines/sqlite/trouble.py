@@ -1,4 +1,4 @@
-"""SQLite's errors, as mainspring's."""
+"""SQLite's errors and the system's, as mainspring's."""
 
 import errno
 import sqlite3
@@ -30,9 +30,14 @@ def primary_code(error: sqlite3.Error) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def translated(error: sqlite3.Error, place: str) -> MainspringError | None:
-    """The error of ours that says the same about the file at `place`; None for a mistake in a
-    statement, which is a fault of this engine and is shown as it is."""
+def translated(error: BaseException, place: str) -> MainspringError | None:
+    """The error of ours that says the same about the file at `place`; None for all others, such
+    as a mistake in a statement: that is a fault of this engine, and is shown as it is."""
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return (StoreFull if full else StoreUnavailable)(f"{place}: {error}")
+    if not isinstance(error, sqlite3.Error):
+        return None
     code = primary_code(error)
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"{place}: no space left ({error}); nothing was written")
@@ -52,11 +57,8 @@ def trouble(place: str) -> Iterator[None]:
     """Raise what SQLite and the system say in the block as errors of ours."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         ours = translated(error, place)
         if ours is None:
             raise
         raise ours from error
-    except OSError as error:
-        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreUnavailable
-        raise kind(f"{place}: {error}") from error

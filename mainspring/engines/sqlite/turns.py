@@ -13,12 +13,13 @@ from typing import Any
 class Turn:
     """Somebody's work, and what became of it. `work` is None for who wants to be alone."""
 
-    __slots__ = ("answer", "called", "error", "leads", "work")
+    __slots__ = ("answer", "called", "done", "error", "leads", "work")
 
     def __init__(self, work: Any) -> None:
         self.work = work
         self.answer: Any = None
         self.error: BaseException | None = None
+        self.done = False
         self.leads = False
         self.called = threading.Lock()
         self.called.acquire()

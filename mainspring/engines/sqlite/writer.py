@@ -60,6 +60,9 @@ class Writer:
                 self._do(batch)
             finally:
                 self._turns.end(batch)
+        if not turn.done:
+            # The thread that led was interrupted, as by Ctrl-C: that was not meant for this one.
+            raise StoreUnavailable(f"{self._address.place}: interrupted; try again")
         if turn.error is not None:
             raise turn.error
         answer: T = turn.answer
@@ -86,7 +89,8 @@ class Writer:
         if self.statistics.due():
             self.run(lambda step: None)
         if self._checkpoints.due():
-            with self.alone() as connection, self._queue.held():
+            place = self._address.place
+            with trouble(place), self.alone() as connection, self._queue.held():
                 self._checkpoint(connection)
 
     def close(self) -> None:
@@ -110,7 +114,8 @@ class Writer:
         if not self._turns.take(timeout):
             return False
         if self._connection is not None:
-            self._connection.close()
+            with suppress(sqlite3.Error):
+                self._connection.close()
             self._connection = None
         return True
 
@@ -128,24 +133,23 @@ class Writer:
         """Do the work of all in one transaction; if that fails, of each in its own."""
         try:
             self._together(batch)
-        except BaseException as error:
-            told: BaseException = error
-            if isinstance(error, sqlite3.Error):
-                told = translated(error, self._address.place) or error
+        except Exception as error:
+            if batch[0].done:  # and committed
+                raise
+            told = translated(error, self._address.place) or error
             away = isinstance(told, StoreUnavailable) and not isinstance(told, StoreFull)
-            if len(batch) == 1 or away or not isinstance(error, Exception):
+            if len(batch) > 1 and not away:
                 for turn in batch:
-                    turn.error = told
+                    self._do([turn])
                 return
             for turn in batch:
-                self._do([turn])
+                turn.error, turn.done = told, True
 
     def _together(self, batch: list[Turn]) -> None:
         connection = self._usable()
         self._queue.acquire()
         try:
             rows = connection.total_changes
-            connection.execute("BEGIN IMMEDIATE")
             steps = self._transaction(connection, batch)
             self._checkpoints.note(connection.total_changes - rows)
             if self._checkpoints.due():
@@ -159,10 +163,11 @@ class Writer:
             self._bell.ring()
 
     def _transaction(self, connection: Connection, batch: list[Turn]) -> list[Step]:
-        """What comes between BEGIN and COMMIT, and they."""
+        """All steps, committed together, or an exception and nothing."""
         taken = self.statistics.take() if self.statistics.due() else {}
         steps = []
         try:
+            connection.execute("BEGIN IMMEDIATE")
             for turn in batch:
                 verb, now = turn.work
                 step = self.step(connection, now)
@@ -172,6 +177,8 @@ class Writer:
             if taken:
                 statistics.write(connection, taken)
             connection.execute("COMMIT")
+            for turn in batch:
+                turn.done = True
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
             if connection.in_transaction:
