@@ -37,6 +37,15 @@ class Finished(Struct, frozen=True):
     worker: str
 
 
+class AttemptFailed(Struct, frozen=True):
+    """An attempt failed, or its worker's child died in it; `transition.to` is retrying or failed.
+    Told by the worker's parent, which knows no user code."""
+
+    job: Claimed
+    transition: Transition
+    worker: str
+
+
 class Progressed(Struct, frozen=True):
     """A job told its progress, 0 to 100."""
 

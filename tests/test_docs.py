@@ -5,6 +5,7 @@ A ```python block whose first line is `# name.py` is a file, any other is run as
 ends), and the lines below are what it prints, `...` standing for anything.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -50,26 +51,48 @@ class Reader:
                 self.env[name] = value
             elif command.endswith("&"):
                 words = f"exec {command[:-1]}"
-                self.background.append(
-                    subprocess.Popen(["sh", "-c", words], cwd=self.folder, env=self.env)
-                )
+                self.background.append(self.start(words))
             else:
                 said = self.run(command)
                 pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*")
                 assert re.fullmatch(pattern, said.strip(), re.S), f"{command}\nprinted:\n{said}"
 
     def run(self, command: str) -> str:
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=self.folder, env=self.env, capture_output=True, timeout=60
+        process = self.start(command, subprocess.PIPE)
+        try:
+            out, err = (text.decode() for text in process.communicate(timeout=60))
+        finally:
+            end_group(process)
+        assert process.returncode == 0, f"{command}\n{out}{err}"
+        return out
+
+    def start(self, command: str, output: int | None = None) -> subprocess.Popen[bytes]:
+        """In a process group of its own, so that what it starts can be ended with it."""
+        return subprocess.Popen(
+            ["sh", "-c", command],
+            cwd=self.folder,
+            env=self.env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout.decode()}{done.stderr.decode()}"
-        return done.stdout.decode()
 
     def leave(self) -> None:
         for process in self.background:
             process.send_signal(signal.SIGTERM)
-        for process in self.background:
-            assert process.wait(40) == 0
+        try:
+            for process in self.background:
+                assert process.wait(40) == 0
+        finally:
+            for process in self.background:
+                end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all it has started, as far as they have not ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -79,10 +79,10 @@ def enqueue(
         raise InvalidArguments("--timeout: expected --wait with it, got none")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with place.app(new=True, declared=True) as app:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             job = app.enqueue(task, payload, **given)
-        _warn(app, task, place.configuration().app, [str(each.message) for each in told])
+        _warn(app, task, place.configuration().app, [str(each.message) for each in caught])
         if not place.as_json:
             click.echo(f"Task enqueued: {job.id}")
         if wait:
@@ -102,8 +102,8 @@ def _warn(app: "Mainspring", task: str, source: str | None, told: list[str]) -> 
     """Pass on what the library warned of; a task that the app does not declare is likely a slip."""
     if source and not told and app.tasks.get(task) is None:
         told = [f"{source} declares no task {task!r}"]
-    for words in told:
-        click.echo(f"Warning: {words}", err=True)
+    for each in told:
+        click.echo(f"Warning: {each}", err=True)
 
 
 def _until_ended(app: "Mainspring", job: "Job[Any]", patience: str | None) -> None:

@@ -62,7 +62,7 @@ def counted(count: int, thing: str) -> str:
 
 def roughly(micros: float | None) -> str:
     """A duration known only in its order of magnitude, with a mark that says so: "~360us"."""
-    return NOTHING if micros is None else f"~{duration(micros)}"
+    return NOTHING if micros is None else f"~{duration(micros).replace('.0', '')}"
 
 
 def duration(micros: float | None) -> str:

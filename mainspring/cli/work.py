@@ -10,9 +10,10 @@ import click
 from msgspec import Struct
 
 from mainspring.cli.options import Place, add_here, blame, command
-from mainspring.cli.tables import counted, without_password
+from mainspring.cli.tables import counted, duration, one_line, without_password
 from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.events import (
+    AttemptFailed,
     Bus,
     ChildDied,
     LeasesLost,
@@ -22,6 +23,7 @@ from mainspring.events import (
     WorkerStarted,
     WorkerStopped,
 )
+from mainspring.job import State
 from mainspring.settings import Configuration
 
 GRACE_RAN_OUT = 75
@@ -42,7 +44,8 @@ PROCESSES, THREADS = 1, 8
 @click.option("--queues", metavar="A,B", help="Which, in this order; all by default.")
 @click.option("--lease", metavar="TIME", help="How long jobs outlive a dead worker's silence.")
 @click.option("--grace", metavar="TIME", help="How long jobs may go on after the first signal.")
-def worker(place: Place, **arguments: str | None) -> int:
+@click.option("--quiet", is_flag=True, help="Do not tell of each attempt that failed.")
+def worker(place: Place, quiet: bool, **arguments: str | None) -> int:
     """Run jobs until SIGTERM or Ctrl-C; twice: until now.
 
     Needs --app. This process does the queue's work and imports none of it; the processes that run
@@ -62,6 +65,9 @@ def worker(place: Place, **arguments: str | None) -> int:
         "lease": settings.lease,
         "grace": settings.grace,
     }
+    events = told_on_stderr(f"{_source(settings)}, {processes} x {threads}")
+    if not quiet:
+        events.on(AttemptFailed, partial(_say, _failure))
     with blame("app", settings), blame("url", settings):
         worker = Worker(
             url=settings.url,
@@ -69,13 +75,13 @@ def worker(place: Place, **arguments: str | None) -> int:
             queues=settings.queues or None,
             processes=processes,
             threads=threads,
-            events=told_on_stderr(f"{_source(settings)}, {processes} x {threads}"),
+            events=events,
             **{name: value for name, value in chosen.items() if value is not None},
         )
         worker.run()
     if place.as_json:
         place.answer({"worker": worker.name, "handed_back": worker.handed_back}, "")
-    return GRACE_RAN_OUT if worker.handed_back else 0
+    return GRACE_RAN_OUT if worker.cut_short else 0
 
 
 def _source(settings: Configuration) -> str:
@@ -83,6 +89,15 @@ def _source(settings: Configuration) -> str:
     store = without_password(settings.url) if settings.url else f"the store of {settings.app}"
     queues = f"queues {', '.join(settings.queues)}" if settings.queues else "all queues"
     return f"{store}, {queues}"
+
+
+def _failure(event: AttemptFailed) -> str:
+    job, after = event.job, event.transition
+    error = f"{after.error.type}: {after.error.message}" if after.error else after.reason
+    told = one_line(f"{job.task} #{job.number} failed at attempt {job.attempt}: {error}", 200)
+    if after.to == State.FAILED:
+        return f"{told}; dead letter ({after.reason})"
+    return f"{told}; again in {duration(after.delay)}"
 
 
 def _find(app: str) -> None:

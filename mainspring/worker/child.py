@@ -55,7 +55,9 @@ def main() -> None:
         )
         hello = host.hello()
     except BaseException as error:
-        told = "".join(traceback.format_exception(error))
+        # What is wrong with the name of an app is said in a sentence; code has a traceback.
+        is_code = not isinstance(error, ConfigError)
+        told = "".join(traceback.format_exception(error)) if is_code else ""
         wire.send(Unable(f"{type(error).__name__}: {error}", told))
         wire.leave()
         return
@@ -73,7 +75,7 @@ def load(app: str) -> Program:
     place, separator, attributes = app.rpartition(":")
     if not separator:
         raise ConfigError(f'app: expected "module:attribute" or "script.py:attribute", got {app!r}')
-    module = _script(place) if place.endswith(".py") else importlib.import_module(place)
+    module = _script(place) if place.endswith(".py") else _module(place)
     try:
         found: Any = reduce(getattr, attributes.split("."), module)
     except AttributeError as error:
@@ -82,6 +84,17 @@ def load(app: str) -> Program:
         raise ConfigError(f"app: expected a Mainspring at {app!r}, got {found!r}")
     program: Program = found
     return program
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"app: expected a module that can be imported, got {name!r}"
+            ) from None
+        raise
 
 
 def _script(path: str) -> ModuleType:

@@ -233,6 +233,8 @@ class Children:
                 self._desk.reported(member.station, news)
             case Unable(error=error, traceback=told):
                 self._could_not_start(error, told)
+                if not self.stations:
+                    self._desk.hopeless(ConfigError(self._told))
             case Worn(reason=reason):
                 log.warning("child %d is replaced: %s", member.child.pid, reason)
                 member.retired = True
@@ -295,9 +297,10 @@ class Children:
         message = f"cannot load {self._setup.app!r} in a child process: {error}"
         if message != self._told:
             self._told = message
-            print(told or message, file=sys.stderr, flush=True)
-        if told and not self.stations:
-            self._desk.hopeless(ConfigError(message))
+            if told:
+                print(told, file=sys.stderr, flush=True)
+            else:
+                log.warning(message)
 
 
 def _status(returncode: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from math import ceil
 from typing import Protocol
 
@@ -151,20 +151,25 @@ class Dealer:
         yield from list(self.suspects)
 
     def _share_out(self, jobs: list[Claimed], kind: str) -> list[Claimed]:
-        """Deal jobs of a kind, those that can begin at once first; answers what is left."""
+        """Deal jobs of a kind, the same load to each station; answers what is left."""
         stations = [each for each in self._crew.stations if kind in each.slots]
-        # The careful ones are among the first: a free place is what they were claimed for.
+        shares: list[list[Claimed]] = [[] for _ in stations]
+        # The careful ones are among the first: a free place is what they were claimed for. All
+        # that a station gets goes in one message, or it would report the first few by themselves.
         places = sum(each.free(kind) for each in stations)
-        left = _poured(jobs[:places], kind, stations) if places else []
-        return left + _poured(jobs[places:], kind, stations)
+        for some in (jobs[:places], jobs[places:]):
+            loads = [each.load[kind] + len(s) for each, s in zip(stations, shares, strict=True)]
+            for share, part in zip(shares, _poured(some, loads), strict=True):
+                share += part
+        left: list[Claimed] = [] if stations else jobs
+        for station, share in zip(stations, shares, strict=True):
+            if share:
+                left += station.feed(share, kind)
+        return left
 
 
-def _poured(jobs: list[Claimed], kind: str, stations: Sequence[Station]) -> list[Claimed]:
-    """Feed the emptiest first, until all hold the same; answers what did not fit."""
-    level = ceil((sum(each.load[kind] for each in stations) + len(jobs)) / max(1, len(stations)))
-    for station in sorted(stations, key=lambda each: each.load[kind]):
-        count = min(station.room(kind, level), len(jobs))
-        if count:
-            station.feed(jobs[:count], kind)
-            jobs = jobs[count:]
-    return jobs
+def _poured(jobs: list[Claimed], loads: list[int]) -> list[list[Claimed]]:
+    """The jobs, in order, as they bring all loads to one level."""
+    level = ceil((sum(loads) + len(jobs)) / max(1, len(loads)))
+    ends = list(accumulate(max(0, level - load) for load in loads))
+    return [jobs[start:end] for start, end in pairwise([0, *ends])]

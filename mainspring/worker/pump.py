@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Literal, NamedTuple
 
 from mainspring.events import (
+    AttemptFailed,
     Bus,
     ChildDied,
     LeasesLost,
@@ -74,7 +75,7 @@ class Pump:
     ) -> None:
         self.phase: Phase = "starting"
         self.error: BaseException | None = None
-        self.handed_back = self.processed = self.failed = 0
+        self.handed_back = self.cut_short = self.processed = self.failed = 0
         self._me = me
         self._events = events
         self._find_store = find_store
@@ -87,6 +88,7 @@ class Pump:
         self._notes_at = self._look_at_leases = 0.0
         self._told_unknown: set[str] = set()
         self._writing = self._away = self._listening = False
+        self._underway: list[Transition] = []
         self._hungry = True
         self._due = self._deadline = float("inf")
 
@@ -198,6 +200,7 @@ class Pump:
         if not (self._pending or claim or notes_due):
             return
         round = Round(self._pending, self._notes, claim, now)
+        self._underway = round.transitions
         self._pending, self._notes = [], []
         self._notes_at = now + NOTES_PAUSE
         self._writing = True
@@ -214,7 +217,7 @@ class Pump:
     # --- the store says ---------------------------------------------------------------------
 
     def _written(self, round: Round, answer: Exchanged) -> None:
-        self._writing = False
+        self._writing, self._underway = False, []
         office = self._required_office()
         if len(self._pending) >= MANY:
             # Under load the store need not wait until these jobs are dealt.
@@ -291,12 +294,15 @@ class Pump:
             return
         self._required_office().keeper.forget(tokens)
         gone = {job.number for job in self._dealer.held() if job.token in tokens}
+        unwritten = {
+            each.number for each in [*self._pending, *self._underway] if each.token in tokens
+        }
         for station in self._crew.everyone:
             station.place.send(Drop(list(tokens)))
             station.strike(gone)
         self._dealer.withdraw(gone)
         self._pending = [each for each in self._pending if each.token not in tokens]
-        self._tell_lost(gone)
+        self._tell_lost(gone | unwritten)
 
     def _tell_lost(self, numbers: Iterable[int]) -> None:
         if found := tuple(sorted(numbers)):
@@ -323,6 +329,8 @@ class Pump:
             self._tell_progress(station, report.notes)
         ended = self._dealer.take(station, report)
         self._pending += ended.transitions
+        for job, transition in ended.failed:
+            self._events.emit(AttemptFailed(job, transition, self._me.name))
         self._count(ended.transitions)
         self._end_all(ended.returned, HandedBack())
         if ended.settled:
@@ -338,11 +346,13 @@ class Pump:
     ) -> None:
         """A place is gone with these jobs, some begun, the rest not."""
         if asked:
+            self.cut_short += len(begun)
             self._end_all([*begun, *rest], HandedBack())
             return
         for job in begun:
             error = lost(job, f"its process died: {status}", self._me.name)
             self._end_all([job], Lost(error))
+            self._events.emit(AttemptFailed(job, self._pending[-1], self._me.name))
         self.failed += len(begun)
         self._end_all(rest, HandedBack())
         numbers = tuple(job.number for job in begun)
@@ -370,6 +380,8 @@ class Pump:
             elif each.give_back:
                 self.processed -= 1
                 self.handed_back += each.old_score
+                # Not begun is told as returned; what is handed back like this had begun.
+                self.cut_short += each.old_score and self.phase != "running"
 
     def _end_all(self, jobs: Iterable[Claimed], outcome: Outcome) -> None:
         """Settle jobs that did not end in a place of theirs."""

@@ -112,6 +112,12 @@ class Runner:
         # The transition `decide` makes of a plain success, without the detour: most jobs end so.
         transition = Transition(job.number, job.token, State.COMPLETED, 0, took, result)
         self.finish(job, transition, settled)
+        if settled and result is not None:
+            log.warning(
+                "task %s completed itself by transaction(): what it returned is dropped;"
+                " say transaction(result=...)",
+                job.task,
+            )
 
     def fail(self, job: Claimed, took: int, error: BaseException, settled: bool = False) -> None:
         """The function raised."""

@@ -16,10 +16,12 @@ Held: TypeAlias = tuple[Claimed, int, str]
 
 
 class Ended(NamedTuple):
-    """What a report told of jobs that were really held: transitions to write, jobs given back,
-    how many completed by themselves, and for each kind how many ran and for how long (µs)."""
+    """What a report told of jobs that were really held: transitions to write, those among them
+    that failed, jobs given back, those that completed by themselves, and for each kind how many
+    ran and for how long (µs)."""
 
     transitions: list[Transition]
+    failed: list[tuple[Claimed, Transition]]
     returned: list[Claimed]
     settled: list[Claimed]
     ran: dict[str, list[int]]
@@ -90,18 +92,23 @@ class Station:
             return 0
         return max(0, min(window - self.load[kind], len(self._free)))
 
-    def feed(self, jobs: list[Claimed], kind: str, taken: int = 0) -> None:
-        """Give it jobs of a kind."""
-        spots = self._free[-len(jobs) :]
-        del self._free[-len(jobs) :]
+    def feed(self, jobs: list[Claimed], kind: str) -> list[Claimed]:
+        """Give it jobs of a kind; answers those there is no spot for."""
+        count = min(len(jobs), len(self._free))
+        if not count:
+            return jobs
+        fed, left = jobs[:count], jobs[count:]
+        spots = self._free[-count:]
+        del self._free[-count:]
         marks = self._marks
         for spot in spots:
             marks[spot] = 0
-        numbers = [job.number for job in jobs]
-        self.held.update(zip(numbers, zip(jobs, spots, repeat(kind)), strict=False))
-        self.load[kind] += len(jobs)
-        self.place.send(Feed(jobs, spots, self.untaken))
+        numbers = [job.number for job in fed]
+        self.held.update(zip(numbers, zip(fed, spots, repeat(kind)), strict=False))
+        self.load[kind] += count
+        self.place.send(Feed(fed, spots, self.untaken))
         self.untaken = 0
+        return left
 
     def acknowledge(self) -> None:
         """Tell it that its reports were dealt with, unless that was told along with jobs."""
@@ -113,7 +120,7 @@ class Station:
         """Strike off what a report is about; what is no longer held here counts for nothing."""
         self.untaken += 1
         held, free = self.held, self._free
-        ended = Ended([], [], [], {kind: [0, 0] for kind in self.slots})
+        ended = Ended([], [], [], [], {kind: [0, 0] for kind in self.slots})
         transitions = ended.transitions
         for transition in report.done:
             found = held.get(transition.number)
@@ -125,6 +132,8 @@ class Station:
             ran[0] += 1
             ran[1] += transition.took
             transitions.append(transition)
+            if transition.error is not None:
+                ended.failed.append((found[0], transition))
         for kind, (count, _) in ended.ran.items():
             self.load[kind] -= count
         ended.returned.extend(self.strike(report.returned))

@@ -103,6 +103,11 @@ class Worker:
         self.events = events or (program.events if program else Bus())
 
     @property
+    def cut_short(self) -> int:
+        """How many of the jobs given back had begun when the grace time ran out."""
+        return self._pump.cut_short if self._pump else 0
+
+    @property
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
         return self._pump.handed_back if self._pump else 0

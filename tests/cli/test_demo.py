@@ -1,6 +1,7 @@
 """The demonstration: a pipeline over a small tree, whole, killed and continued."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from mainspring import Mainspring, State
-from mainspring.cli.tables import duration, printable, size, table
+from mainspring.cli.tables import (
+    counted,
+    duration,
+    printable,
+    roughly,
+    size,
+    table,
+    without_password,
+)
 from mainspring.demo.report import File, render
 from mainspring.demo.scan import Facts, facts, source_files
 from tests.cli.conftest import Cli
@@ -128,6 +137,11 @@ def test_run_again_on_the_same_file_it_makes_another_run(cli: Cli, tree: Path) -
         assert said.code == 0, said.err
         for line in (r"^completed +10$", r"^cancelled +1$", r"^Retries: 2$", r"^Dead letters: 0$"):
             assert re.search(line, said.out, re.M), said.out
+        assert "11 jobs" in said.err
+        assert "of 11 jobs" in said.err
+        assert "2 files, 11 jobs" in said.out
+        look = shlex.split(said.out.splitlines()[-1])
+        assert cli(*look[1:]).code == 0
         with Mainspring("sqlite:///mainspring-demo.db") as app:
             assert app.counts()["demo"][State.COMPLETED] == 10 * times
 
@@ -198,7 +212,20 @@ def test_durations_and_sizes_are_short() -> None:
     assert [duration(span) for span in spans] == [
         *("850us", "4.2ms", "250ms", "1.2s", "3m 20s", "2h 5m", "3d 4h")
     ]
+    assert [roughly(span) for span in (None, 360, 12_000, 2_900)] == [
+        "–",
+        "~360us",
+        "~12ms",
+        "~2.9ms",
+    ]
     assert [size(n) for n in (0, 999, 4_100, 1_234_567_890)] == ["0 B", "999 B", "4.1 kB", "1.2 GB"]
+
+
+def test_one_is_not_many_and_passwords_are_not_shown() -> None:
+    assert [counted(n, "job") for n in (0, 1, 1200)] == ["0 jobs", "1 job", "1,200 jobs"]
+    assert without_password("postgres://ada:secret@db/jobs") == "postgres://ada:***@db/jobs"
+    for url in ("sqlite:////a:b@c.db", "sqlite://:memory:", "postgres://ada@db:5432/jobs"):
+        assert without_password(url) == url
 
 
 def test_control_characters_are_made_visible() -> None:

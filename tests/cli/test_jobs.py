@@ -74,6 +74,25 @@ def test_enqueue_with_an_app_checks_the_payload_before_anything_is_stored(
     assert cli(*AT, "jobs", "--json").json == []
 
 
+def test_a_type_that_the_app_does_not_declare_is_warned_of(cli: Cli, here: Path) -> None:
+    for name, type, words in (
+        ("one", "nothing.alike", "oneapp:app declares no task 'nothing.alike'"),
+        ("two", "doubel", "did you mean 'double'?"),
+    ):
+        (here / f"{name}app.py").write_text(
+            "from mainspring import Mainspring, Tasks\n"
+            "tasks = Tasks()\n"
+            "@tasks.task\n"
+            "def double(n: int) -> int: return 2 * n\n"
+            "app = Mainspring('sqlite:///jobs.db', tasks)\n"
+        )
+        said = cli("--app", f"{name}app:app", "enqueue", "--type", type)
+        assert said.code == 0
+        [line] = said.err.splitlines()
+        assert line.startswith("Warning: ")
+        assert line.endswith(words)
+
+
 def test_status_says_where_the_job_stands(cli: Cli, app: Mainspring) -> None:
     job = app.enqueue("double", {"n": 3})
     assert cli(*AT, "status", "--task-id", job.id).out == "Status: pending\n"
@@ -81,6 +100,74 @@ def test_status_says_where_the_job_stands(cli: Cli, app: Mainspring) -> None:
     assert cli(*AT, "status", "--task-id", job.id).out == "Status: completed\nResult: 6\n"
     answer = cli(*AT, "status", "--task-id", job.id, "--json").json
     assert (answer["state"], answer["result"], answer["id"]) == ("completed", 6, str(job.id))
+
+
+def test_a_job_is_found_by_its_number_too(cli: Cli, app: Mainspring) -> None:
+    job = app.enqueue("double", {"n": 3})
+    for name in (job.number, f"#{job.number}", job.id):
+        assert cli(*AT, "status", name).out == "Status: pending\n"
+    assert str(job.id) in cli(*AT, "show", job.number).out
+    assert cli(*AT, "cancel", job.number).out == "1 cancelled\n"
+    assert cli(*AT, "replay", f"#{job.number}").out == "1 replayed\n"
+    said = cli(*AT, "status", "--task-id", job.number + 1)
+    assert (said.code, said.out) == (1, "")
+    assert f"no job has the number {job.number + 1}" in said.err
+
+
+def test_status_wants_one_job(cli: Cli, app: Mainspring) -> None:
+    assert "got none" in cli(*AT, "status").err
+    said = cli(*AT, "status", 1, "--task-id", 1)
+    assert (said.code, said.out) == (2, "")
+
+
+def test_a_wait_that_ran_out_says_where_the_job_stands(cli: Cli, app: Mainspring) -> None:
+    said = cli(*AT, "enqueue", "--type", "double", "--wait", "--timeout", "50ms")
+    assert said.code == 75
+    assert said.out.splitlines()[1:] == ["Status: pending"]
+    assert "Not ended after 50ms: pending, no worker is running." in said.err
+    said = cli(*AT, "enqueue", "--type", "double", "--timeout", "1s")
+    assert said.code == 2
+
+
+def test_a_job_that_waits_for_a_worker_is_told_of_once(cli: Cli, app: Mainspring) -> None:
+    said = cli(*AT, "enqueue", "--type", "double", "--wait", "--timeout", "3.8s")
+    assert said.err.count("No worker is running") == 1
+
+
+def test_a_running_job_that_is_cancelled_was_asked_to_stop(cli: Cli, app: Mainspring) -> None:
+    job = app.queue("letters").publish("hello")
+    message = app.queue("letters").consume()
+    assert message is not None
+    said = cli(*AT, "cancel", job.id, "--json")
+    assert (said.json["cancelled"], said.json["asked_to_stop"]) == ([], [str(job.id)])
+    assert cli(*AT, "cancel", job.id).out == "1 asked to stop\n"
+    assert "asked to stop" in cli(*AT, "jobs").out
+    assert cli(*AT, "status", job.id).out == "Status: running, asked to stop\n"
+    message.ack()
+
+
+def test_show_prints_one_traceback_unless_all_are_wanted(cli: Cli, app: Mainspring) -> None:
+    job = app.queue("letters").publish("hello")
+    for attempt in (1, 2):
+        message = app.queue("letters").consume(wait=10)
+        assert message is not None
+        try:
+            raise OSError(f"attempt {attempt} went wrong")
+        except OSError as error:
+            message.nack(error, delay=0)
+    short, long = cli(*AT, "show", job.id).out, cli(*AT, "show", job.id, "--all").out
+    for out, tracebacks in ((short, 1), (long, 2)):
+        assert out.count("Traceback") == tracebacks
+        assert "attempt 1 went wrong" in out
+
+
+def test_a_list_of_nothing_says_none_and_what_never_ran_took_no_time(
+    cli: Cli, app: Mainspring
+) -> None:
+    assert cli(*AT, "jobs").out == "none\n"
+    assert cli(*AT, "dlq", "list").out == "none\n"
+    app.enqueue("double", {"n": 1}).cancel()
+    assert "0us" not in cli(*AT, "jobs").out
 
 
 def test_a_result_that_is_text_is_shown_bare(cli: Cli) -> None:

@@ -111,5 +111,29 @@ def test_percentiles_lie_within_the_right_power_of_two(share: int, low: int, hig
     assert low <= found <= high
 
 
+def test_percentiles_are_marked_as_estimates(cli: Cli, app: Mainspring) -> None:
+    app.enqueue("double", {"n": 1})
+    worked_off(app)
+    app.close()
+    assert re.search(r"^double +1 +0 +0( +~[\d.]+(us|ms|s)){6}$", cli(*AT, "stats").out, re.M)
+
+
+def test_tasks_that_no_worker_knows_are_pointed_out(cli: Cli, app: Mainspring) -> None:
+    with app.worker(in_process=True):
+        job = app.enqueue("crawl.ftech")
+        signal = app.store.listen()
+        while job.refresh().reason != "unknown task":
+            signal.wait(1)
+        signal.close()
+    assert "\nUnknown Tasks: crawl.ftech (1)\n" in cli(*AT, "monitor", "--once").out
+    assert "\nUnknown Tasks: crawl.ftech (1)\n" in cli(*AT, "stats").out
+    assert cli(*AT, "stats", "--json").json["unknown_tasks"] == {"crawl.ftech": 1}
+
+
+def test_columns_of_zeros_are_left_out(cli: Cli, app: Mainspring) -> None:
+    app.enqueue("double", {"n": 1})
+    assert re.search(r"^queue +pending\n", cli(*AT, "monitor", "--once").out, re.M)
+
+
 def test_percentiles_of_nothing_are_unknown() -> None:
     assert percentile({}, 50) is None

@@ -33,6 +33,13 @@ def test_purge_deletes_what_is_not_running(cli: Cli, app: Mainspring) -> None:
     assert [job.state for job in app.find()] == [State.FAILED]
 
 
+def test_a_queue_that_nobody_used_is_pointed_out(cli: Cli, app: Mainspring) -> None:
+    for command, code in (("purge", 1), ("resume", 0), ("pause", 0)):
+        said = cli(*AT, command, f"typo-{command}")
+        assert (said.code, said.err) == (code, f"no queue is called 'typo-{command}' so far\n")
+    assert cli(*AT, "resume", "typo-pause").err == ""
+
+
 def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(cli: Cli, app: Mainspring) -> None:
     queue = app.queue("mail")
     queue.publish("hello")

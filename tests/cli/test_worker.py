@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from mainspring import Mainspring, State
-from tests.cli.conftest import URL
+from tests.cli.conftest import URL, Cli
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
 APP = """
 import os, time
-from mainspring import Mainspring, Tasks, current
+from mainspring import Mainspring, Reject, RetryAfter, Tasks, current
 
 with open("imported", "a") as file:
     file.write(f"{os.getpid()} ")
@@ -25,6 +25,12 @@ tasks = Tasks()
 @tasks.task
 def double(n: int) -> int:
     return 2 * n
+
+@tasks.task
+def broken(text: str) -> None:
+    if current().attempt == 1:
+        raise RetryAfter("100ms", text)
+    raise Reject(text)
 
 @tasks.task
 def which_process() -> int:
@@ -65,6 +71,25 @@ def test_the_url_has_a_second_name(program: Start) -> None:
         job = store.enqueue("double", {"n": 5})
         program("worker", "--app", "workerapp:app", "--queue-url", "sqlite:///other.db")
         assert job.result(30) == 10
+
+
+def test_a_typed_url_beats_the_apps_own_which_beats_the_environment(
+    program: Start, store: Mainspring, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINSPRING_URL", "sqlite:///elsewhere.db")
+    monkeypatch.setenv("MAINSPRING_APP", "workerapp:app")
+    with store:
+        job = store.enqueue("double", {"n": 6})
+        process = program("worker", "--threads", 3, "--processes", 2)
+        assert process.stderr
+        told = process.stderr.readline()
+        assert told.endswith("takes jobs from the store of workerapp:app, all queues, 2 x 3\n")
+        assert job.result(30) == 12
+    assert cli("status", job.id).out == "Status: completed\nResult: 12\n"
+    process = program("--url", "sqlite:///elsewhere.db", "worker", "--queues", "a,b")
+    assert process.stderr
+    told = process.stderr.readline()
+    assert told.endswith("takes jobs from sqlite:///elsewhere.db, queues a, b, 1 x 8\n")
 
 
 def test_the_app_is_imported_by_the_processes_that_run_jobs_and_by_no_other(
@@ -120,6 +145,27 @@ def test_the_worker_says_which_tasks_nobody_knows(program: Start, store: Mainspr
         process = program("--app", "workerapp:app", "worker")
         assert process.stderr
         assert any("nobody here knows: no.such.task" in line for line in process.stderr)
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_each_failed_attempt_is_told_in_a_line_unless_it_is_to_be_quiet(
+    program: Start, store: Mainspring, quiet: tuple[str, ...]
+) -> None:
+    with store:
+        job = store.enqueue("broken", {"text": "out of\n\x1b[31mtea"})
+        process = program("--app", "workerapp:app", "worker", *quiet)
+        assert store.wait_until_idle(30)
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+        assert job.refresh().state == State.FAILED
+    lines = [line for line in err.splitlines() if " broken #1 " in line]
+    if quiet:
+        assert lines == []
+        return
+    first, last = lines
+    assert "broken #1 failed at attempt 1: RetryAfter: " in first
+    assert first.endswith("out of \\x1b[31mtea; again in 100ms")
+    assert last.endswith("; dead letter (rejected)")
 
 
 def test_an_app_that_cannot_be_imported_ends_the_worker_in_words(

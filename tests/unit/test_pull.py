@@ -23,6 +23,7 @@ from mainspring import (
     State,
     TaskError,
 )
+from mainspring.job import MESSAGE
 from mainspring.message import parsed, receipt
 
 
@@ -69,6 +70,12 @@ def test_a_published_body_is_consumed_as_it_was(app: Mainspring, docs: Queue[Doc
     message.ack({"ok": True})
     assert app.get(published.id).result() == {"ok": True}
     assert repr(message) == f"<message #{message.number} doc completed>"
+
+
+def test_a_message_of_no_kind_is_stored_under_the_name_that_workers_leave_alone(
+    app: Mainspring, docs: Queue[Doc]
+) -> None:
+    assert app.get(docs.publish(Doc(1)).id).task == MESSAGE
 
 
 def test_bodies_come_in_order_of_priority_and_time(docs: Queue[Doc]) -> None:

@@ -121,6 +121,16 @@ def test_an_app_that_cannot_be_imported_ends_the_worker_with_a_clear_error(
     worker = Worker(outside.app.store, app="tests.worker.nowhere:app", processes=2)
     with pytest.raises(ConfigError, match=r"cannot load 'tests\.worker\.nowhere:app'.*nowhere"):
         worker.start()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_error_in_the_code_of_an_app_is_shown_with_its_traceback_once(
+    outside: House, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (outside.folder / "broken.py").write_text("1 / 0")
+    worker = Worker(outside.app.store, app=f"{outside.folder}/broken.py:app", processes=2)
+    with pytest.raises(ConfigError, match="ZeroDivisionError"):
+        worker.start()
     assert capfd.readouterr().err.count("Traceback") == 1
 
 

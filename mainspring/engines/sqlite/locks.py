@@ -20,7 +20,6 @@ class QueueLock:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._file: int | None = None
-        self._held = False
         self._forlorn: threading.Thread | None = None
 
     def acquire(self) -> None:
@@ -31,15 +30,13 @@ class QueueLock:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._held = True
         except BlockingIOError:
-            self._held = self._wait(self._file)
+            self._wait(self._file)
 
     def release(self) -> None:
         """Give it back, if it was had."""
-        if self._held and self._file is not None:
+        if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._held = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -56,9 +53,9 @@ class QueueLock:
             os.close(self._file)
             self._file = None
 
-    def _wait(self, file: int) -> bool:
+    def _wait(self, file: int) -> None:
         if self._forlorn is not None and self._forlorn.is_alive():
-            return False
+            return
         # `flock` cannot be told to give up, so another thread waits in our place. If it is
         # left alone there, it gives the lock back and closes the file.
         got = threading.Event()
@@ -75,11 +72,10 @@ class QueueLock:
 
         waiter = threading.Thread(target=wait, name="mainspring-lock", daemon=True)
         waiter.start()
-        if got.wait(WAIT_SECONDS):
-            return True
-        with decision:
-            if got.is_set():
-                return True
-            abandoned.append(True)
-            self._file, self._forlorn = None, waiter
-            return False
+        try:
+            got.wait(WAIT_SECONDS)
+        finally:
+            with decision:
+                if not got.is_set():
+                    abandoned.append(True)
+                    self._file, self._forlorn = None, waiter

@@ -31,65 +31,65 @@ class Turns:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._waiting: list[Turn] = []
+        self._led: list[Turn] = []
         self._busy = False
 
     def wait(self, turn: Turn, *, first: bool = False, timeout: float = -1) -> None:
         """Return when the turn leads, or its work was done by another, or after `timeout` seconds
-        in vain. Who leads must `end`."""
+        in vain. Whatever happened, `end` must follow."""
         with self._mutex:
             self._waiting.insert(0 if first else len(self._waiting), turn)
             if not self._busy:
                 self._busy = turn.leads = True
                 return
-        try:
-            if not turn.called.acquire(timeout=timeout):
-                self._give_up(turn)
-        except BaseException:
-            self._give_up(turn)
-            raise
+        turn.called.acquire(timeout=timeout)
 
     def together(self) -> list[Turn]:
         """What the leader is to do: the work of all that wait."""
         with self._mutex:
             batch = [each for each in self._waiting if each.work is not None]
-            self._waiting = [each for each in self._waiting if each.work is None]
+            rest = [each for each in self._waiting if each.work is None]
+            self._led, self._waiting = batch, rest
         return batch
 
-    def end(self, done: list[Turn]) -> None:
-        """Wake those whose work was done, and let the next one lead."""
-        for turn in done:
-            turn.called.release()
+    def end(self, turn: Turn) -> None:
+        """The turn is over: if it led, wake those whose work was done and let the next one lead.
+        Repeatable, as long as the first time came to nothing."""
         with self._mutex:
-            if not self._waiting:
-                self._busy = False
-                return
-            successor = self._waiting[0]
-            successor.leads = True
-            successor.called.release()
-
-    def take(self, timeout: float = -1) -> bool:
-        """Have nobody else at work until `end`; False after so many seconds in vain."""
-        turn = Turn(None)
-        self.wait(turn, timeout=timeout)
-        if turn.leads:
-            with self._mutex:
+            if turn in self._waiting:
                 self._waiting.remove(turn)
-        return turn.leads
+            if not turn.leads:
+                return
+            for done in self._led:
+                if done.called.locked():
+                    done.called.release()
+            self._led = []
+            if self._waiting:
+                successor = self._waiting[0]
+                successor.leads = True
+                turn.leads = False
+                successor.called.release()
+            else:
+                self._busy = turn.leads = False
+
+    def take(self, timeout: float = -1) -> Turn | None:
+        """Have nobody else at work until this turn's `end`; None after so many seconds in vain."""
+        turn = Turn(None)
+        try:
+            self.wait(turn, timeout=timeout)
+        except BaseException:
+            self.end(turn)
+            raise
+        if not turn.leads:
+            self.end(turn)
+        return turn if turn.leads else None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else is at work in the block."""
-        self.take()
+        turn = self.take()
+        assert turn is not None
         try:
             yield
         finally:
-            self.end([])
-
-    def _give_up(self, turn: Turn) -> None:
-        """The wait has ended: nobody will lead in this turn."""
-        with self._mutex:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            called, turn.leads = turn.leads, False
-        if called:
-            self.end([])
+            self.end(turn)

@@ -44,6 +44,7 @@ class Writer:
         self._checkpoints = Checkpoints()
         self._connection: Connection | None = None
         self._closed = False
+        self._paused: Turn | None = None
         with trouble(address.place):
             self._identity = self._identify()
             self._identified = time.monotonic()
@@ -53,13 +54,17 @@ class Writer:
         """Do this in a transaction, and return when it is committed. `first` goes before all
         others that wait."""
         turn = Turn((verb, now))
-        self._turns.wait(turn, first=first)
-        if turn.leads:
-            batch = self._turns.together()
+        try:
+            self._turns.wait(turn, first=first)
+            if turn.leads:
+                self._do(self._turns.together())
+        finally:
+            # An interrupt, as by Ctrl-C, may land anywhere, here as well.
             try:
-                self._do(batch)
-            finally:
-                self._turns.end(batch)
+                self._turns.end(turn)
+            except BaseException:
+                self._turns.end(turn)
+                raise
         if not turn.done:
             # The thread that led was interrupted, as by Ctrl-C: that was not meant for this one.
             raise StoreUnavailable(f"{self._address.place}: interrupted; try again")
@@ -111,7 +116,8 @@ class Writer:
 
     def pause(self, timeout: float) -> bool:
         """Let go of the file until `resume`; False when somebody is at work for too long."""
-        if not self._turns.take(timeout):
+        self._paused = self._turns.take(timeout)
+        if self._paused is None:
             return False
         if self._connection is not None:
             with suppress(sqlite3.Error):
@@ -121,7 +127,9 @@ class Writer:
 
     def resume(self) -> None:
         """Go on."""
-        self._turns.end([])
+        if self._paused is not None:
+            self._turns.end(self._paused)
+            self._paused = None
 
     def leave(self) -> None:
         """In a child process: do not hold a lock of the parent's."""
@@ -147,8 +155,8 @@ class Writer:
 
     def _together(self, batch: list[Turn]) -> None:
         connection = self._usable()
-        self._queue.acquire()
         try:
+            self._queue.acquire()
             rows = connection.total_changes
             steps = self._transaction(connection, batch)
             self._checkpoints.note(connection.total_changes - rows)
@@ -167,6 +175,7 @@ class Writer:
         taken = self.statistics.take() if self.statistics.due() else {}
         steps = []
         try:
+            _roll_back(connection)  # of an interrupt that no handler was left for
             connection.execute("BEGIN IMMEDIATE")
             for turn in batch:
                 verb, now = turn.work
@@ -181,8 +190,7 @@ class Writer:
                 turn.done = True
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             self.names.forget()
             self.statistics.give_back(taken)
             raise
@@ -225,3 +233,8 @@ class Writer:
         except BaseException:
             self.statistics.give_back(taken)
             raise
+
+
+def _roll_back(connection: Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
