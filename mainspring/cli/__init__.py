@@ -1,7 +1,7 @@
 """The command line: `main`, its commands (each loaded when it is called) and its exit codes.
 
 0 done · 1 failure · 2 wrong usage or input · 69 store unreachable · 75 the grace time ran out with
-jobs given back · 78 configuration or schema wrong · 130 interrupted.
+jobs given back, or a wait did · 78 configuration or schema wrong · 130 interrupted.
 """
 
 import os

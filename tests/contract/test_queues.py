@@ -1,9 +1,9 @@
 """Queues: there from their first use, and their settings."""
 
 from mainspring.durations import DAY, HOUR, MINUTE
-from mainspring.job import Failed, State
+from mainspring.job import MESSAGE, Failed, State
 from mainspring.store import QueueInfo, Settings
-from tests.contract.stage import OOPS, Stage, retries
+from tests.contract.stage import OOPS, Stage, ids, new, retries
 
 
 def test_a_queue_exists_from_its_first_use_with_the_usual_settings(stage: Stage) -> None:
@@ -41,3 +41,34 @@ def test_retries_of_a_paused_queue_wait_and_running_jobs_go_on(stage: Stage) -> 
     assert stage.state(job) is State.PENDING
     stage.store.configure("default", Settings(paused=False))
     assert stage.take().id == job.id
+
+
+def test_a_queue_with_messages_by_hand_is_left_to_those_who_name_it(stage: Stage) -> None:
+    stage.put(queue="post")
+    message = stage.put(queue="post", task=MESSAGE)
+    job = stage.put(queue="work")
+    assert ids(stage.claim()) == [job.id]
+    assert stage.claim() == []
+    assert [info.by_hand for info in stage.store.queues()] == [True, False]
+    assert stage.count(State.PENDING, "post") == 2
+    assert ids(stage.claim(queues=("post",)))[1:] == [message.id]
+
+
+def test_a_queue_that_was_used_for_jobs_before_is_by_hand_from_its_first_message_on(
+    stage: Stage,
+) -> None:
+    first, second = stage.put(), stage.put(delay=HOUR)
+    assert ids(stage.claim()) == [first.id]
+    stage.insert(new(task=MESSAGE), new(task=MESSAGE))
+    stage.passes("2h")
+    assert stage.look(10).next_due is None
+    assert len(stage.claim(queues=("default",))) == 3
+    assert stage.store.configure("default", Settings()).by_hand
+    assert stage.state(second) is State.RUNNING
+
+
+def test_a_repeated_message_marks_nothing_new(stage: Stage) -> None:
+    message = stage.put(task=MESSAGE)
+    (again,) = stage.insert(message)
+    assert again.repeated
+    assert stage.store.queues() == [QueueInfo(name="default", by_hand=True)]

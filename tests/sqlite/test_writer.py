@@ -124,12 +124,11 @@ class Interrupt:
         self.left = n
 
     def trace(self, frame: FrameType, event: str, _: object) -> Any:
-        name = Path(frame.f_code.co_filename).name
-        # Within the turns' own few lines no signal is seen but where functions begin and end.
-        if name == "turns.py":
-            frame.f_trace_lines = False
-        elif name != "writer.py":
+        name, function = Path(frame.f_code.co_filename).name, frame.f_code.co_name
+        if name not in ("writer.py", "turns.py") or function == "<genexpr>":
             return None
+        # Python looks for signals where functions begin and end; these depend on it.
+        frame.f_trace_lines = name == "writer.py" and function != "run"
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
