@@ -69,9 +69,17 @@ class UnknownTasks(Struct, frozen=True):
 
 
 class WorkerStarted(Struct, frozen=True):
-    """A worker takes jobs from now on."""
+    """A worker takes jobs from now on, from the store at `url`."""
 
     worker: str
+    url: str
+
+
+class WorkerStopping(Struct, frozen=True):
+    """A worker with jobs was asked to stop: it claims no more, they have up to `grace` seconds."""
+
+    worker: str
+    grace: float
 
 
 class WorkerStopped(Struct, frozen=True):

@@ -39,8 +39,8 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """A wish for jobs. Queues are taken in this order; None means all that are not paused,
-    merged into one order by (score, number).
+    """A wish for jobs. Queues are taken in this order; None means all that are not paused and
+    not used by hand (`QueueInfo.by_hand`), merged into one order by (score, number).
 
     At most `limit` jobs; the first careful one beyond `slots` ends the claim (it waits for a free
     slot, and nothing overtakes it). `alone` is how many suspects (`Claimed.alone`) may be among
@@ -115,10 +115,13 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     """A queue and its settings. Durations in microseconds.
 
     `keep_completed`, `keep_cancelled` and `keep_failed` say how long ended jobs are kept.
+    `by_hand` says that the queue was given a message (a job of the task `MESSAGE`): only claims
+    that name the queue take from it.
     """
 
     name: str
     paused: bool = False
+    by_hand: bool = False
     aging: int = 60_000_000
     keep_completed: int = 86_400_000_000
     keep_cancelled: int = 86_400_000_000

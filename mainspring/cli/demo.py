@@ -15,7 +15,7 @@ import click
 
 from mainspring.cli.options import Place, blame, command, database_file
 from mainspring.cli.progress import Progress
-from mainspring.cli.tables import NOTHING, counted, duration, printable, table, without_password
+from mainspring.cli.tables import NOTHING, counted, duration, printable, table
 from mainspring.cli.work import told_on_stderr
 from mainspring.durations import SECOND
 from mainspring.errors import InvalidArguments
@@ -144,7 +144,7 @@ def _work(app: "Mainspring", processes: int, total: int) -> None:
         threads=THREADS,
         lease=LEASE,
         grace=GRACE,
-        events=told_on_stderr(f"{without_password(app.url)}, {processes} x {THREADS}"),
+        events=told_on_stderr(f"all queues, {processes} x {THREADS}"),
     )
     ended = threading.Event()
 

@@ -22,9 +22,9 @@ from mainspring.events import (
     UnknownTasks,
     WorkerStarted,
     WorkerStopped,
+    WorkerStopping,
 )
 from mainspring.job import State
-from mainspring.settings import Configuration
 
 GRACE_RAN_OUT = 75
 PROCESSES, THREADS = 1, 8
@@ -65,7 +65,8 @@ def worker(place: Place, quiet: bool, **arguments: str | None) -> int:
         "lease": settings.lease,
         "grace": settings.grace,
     }
-    events = told_on_stderr(f"{_source(settings)}, {processes} x {threads}")
+    queues = f"queues {', '.join(settings.queues)}" if settings.queues else "all queues"
+    events = told_on_stderr(f"{queues}, {processes} x {threads}")
     if not quiet:
         events.on(AttemptFailed, partial(_say, _failure))
     with blame("app", settings), blame("url", settings):
@@ -82,13 +83,6 @@ def worker(place: Place, quiet: bool, **arguments: str | None) -> int:
     if place.as_json:
         place.answer({"worker": worker.name, "handed_back": worker.handed_back}, "")
     return GRACE_RAN_OUT if worker.cut_short else 0
-
-
-def _source(settings: Configuration) -> str:
-    """The store and the queues, in words. This process does not know the URL in an app."""
-    store = without_password(settings.url) if settings.url else f"the store of {settings.app}"
-    queues = f"queues {', '.join(settings.queues)}" if settings.queues else "all queues"
-    return f"{store}, {queues}"
 
 
 def _failure(event: AttemptFailed) -> str:
@@ -109,11 +103,15 @@ def _find(app: str) -> None:
         raise ConfigError(f"app: expected a module that can be imported, found no {package!r}")
 
 
-def told_on_stderr(source: str) -> Bus:
-    """Events that say on stderr what happens to the worker, which takes jobs from `source`; jobs
-    are not told of."""
+def told_on_stderr(what: str) -> Bus:
+    """Events that say on stderr what happens to the worker, which takes `what`; jobs are not
+    told of."""
     bus = Bus()
-    bus.on(WorkerStarted, partial(_say, lambda event: f"takes jobs from {source}"))
+
+    def started(event: WorkerStarted) -> str:
+        return f"takes jobs from {without_password(event.url)}, {what}"
+
+    bus.on(WorkerStarted, partial(_say, started))
     for kind, words in _WORDS.items():
         bus.on(kind, partial(_say, words))
     return bus
@@ -125,6 +123,9 @@ def _say(words: Callable[[Any], str], event: Any) -> None:
 
 
 _WORDS: Mapping[type[Struct], Callable[[Any], str]] = {
+    WorkerStopping: lambda event: (
+        f"stopping: what runs has up to {event.grace:g} s; once more to give it back at once"
+    ),
     WorkerStopped: lambda event: f"stopped; {counted(event.handed_back, 'job')} given back",
     ChildDied: lambda event: (
         f"process {event.pid} died ({event.status}) with {counted(len(event.lost), 'job')} begun"

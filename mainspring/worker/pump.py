@@ -22,6 +22,7 @@ from mainspring.events import (
     UnknownTasks,
     WorkerStarted,
     WorkerStopped,
+    WorkerStopping,
 )
 from mainspring.ids import new_token
 from mainspring.job import Cancelled, Claimed, HandedBack, Lost, Outcome, TaskUnknown, Transition
@@ -318,7 +319,7 @@ class Pump:
         self._hungry = True
         if self.phase == "starting":
             self.phase = "running"
-            self._events.emit(WorkerStarted(self._me.name))
+            self._events.emit(WorkerStarted(self._me.name, self._url or hello.url))
             self._required_office().keeper.hurry()
             self._on_open()
 
@@ -396,6 +397,8 @@ class Pump:
         now = time.monotonic()
         if self.phase in ("starting", "running"):
             self.phase, self._deadline = "stopping", now + grace
+            if any(each.held for each in self._crew.everyone):
+                self._events.emit(WorkerStopping(self._me.name, grace))
             for station in self._crew.everyone:
                 station.place.send(Recall())
             suspects = {job.number for job in self._dealer.suspects}

@@ -83,7 +83,7 @@ def test_a_typed_url_beats_the_apps_own_which_beats_the_environment(
         process = program("worker", "--threads", 3, "--processes", 2)
         assert process.stderr
         told = process.stderr.readline()
-        assert told.endswith("takes jobs from the store of workerapp:app, all queues, 2 x 3\n")
+        assert told.endswith(f"takes jobs from {store.url}, all queues, 2 x 3\n")
         assert job.result(30) == 12
     assert cli("status", job.id).out == "Status: completed\nResult: 12\n"
     process = program("--url", "sqlite:///elsewhere.db", "worker", "--queues", "a,b")

@@ -6,7 +6,7 @@ SELECT q.id, q.name,
   (SELECT min(due) FROM later WHERE queue = q.id), (SELECT min(at) FROM expiry WHERE queue = q.id),
   EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id),
   EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id - 1)
-FROM queue q WHERE NOT q.paused;
+FROM queue q WHERE NOT q.paused AND NOT q.by_hand;
 
 -- name: named_queues
 SELECT q.id, q.name,

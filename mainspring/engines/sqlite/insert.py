@@ -26,7 +26,7 @@ from mainspring.engines.sqlite.extra import encode_extra, encode_headers
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
-from mainspring.job import Inserted, NewJob, encode_policy
+from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy
 
 SQL = sections(__file__)
 
@@ -121,6 +121,8 @@ def _numbers(step: Step, job: Job) -> tuple[int, int, int, int]:
         names.policy(run, encode_policy(job.policy)),
         flags,
     )
+    if job.task == MESSAGE:
+        step.run(SQL["by_hand"], numbers[:1])
     if len(memory) > MOST_REMEMBERED:
         memory.clear()
     memory[key] = job.policy, numbers

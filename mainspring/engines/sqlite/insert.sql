@@ -4,6 +4,9 @@ UPDATE meter SET n = n + ? WHERE queue = 0 AND state = 0 RETURNING n;
 -- name: aging
 SELECT aging FROM queue WHERE id = ?;
 
+-- name: by_hand
+UPDATE queue SET by_hand = 1 WHERE id = ? AND NOT by_hand;
+
 -- name: job
 INSERT INTO job VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 

@@ -62,10 +62,11 @@ def queues(connection: Connection) -> list[QueueInfo]:
 
 
 def _info(row: Sequence[Any]) -> QueueInfo:
-    name, paused, aging, completed, cancelled, failed = row
+    name, paused, by_hand, aging, completed, cancelled, failed = row
     return QueueInfo(
         name=name,
         paused=bool(paused),
+        by_hand=bool(by_hand),
         aging=aging,
         keep_completed=completed,
         keep_cancelled=cancelled,

@@ -6,10 +6,12 @@ UPDATE queue SET
 WHERE id = ?;
 
 -- name: queue
-SELECT name, paused, aging, keep_completed, keep_cancelled, keep_failed FROM queue WHERE id = ?;
+SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed
+FROM queue WHERE id = ?;
 
 -- name: queues
-SELECT name, paused, aging, keep_completed, keep_cancelled, keep_failed FROM queue ORDER BY name;
+SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed
+FROM queue ORDER BY name;
 
 -- name: to_rescore
 SELECT number FROM later WHERE queue = ? AND number > ? AND NOT kept ORDER BY number LIMIT ?;
