@@ -208,7 +208,8 @@ class Worker:
         self._in_background = in_background
         self._ended.clear()
         is_known = self._store is not None or self._url is not None or self._in_process
-        self._pump = Pump(me, self.events, self._find_store, "" if is_known else None)
+        url = (self._url or "") if is_known else None
+        self._pump = Pump(me, self.events, self._find_store, url)
         return self._pump
 
     def _work(self, pump: Pump, opened: Callable[[], None]) -> None:

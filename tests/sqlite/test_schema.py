@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sqlite3
+import threading
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mainspring.engines import open_store
+from mainspring.engines.sqlite import migrate
 from mainspring.engines.sqlite.migrate import APPLICATION_ID, VERSION
 from mainspring.engines.sqlite.store import SqliteStore
 from mainspring.errors import SchemaError, StoreUnavailable
@@ -90,3 +92,33 @@ def test_twenty_processes_can_make_a_new_file_at_once(path: Path) -> None:
     assert store.counts()["default"][State.PENDING] == 20
     assert store.check() == []
     store.close()
+
+
+def test_an_older_schema_is_brought_up_to_date_by_whoever_opens_it_first(
+    store: Store, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.insert([new()])
+    newer = tmp_path / "0002_more.sql"
+    newer.write_text("CREATE TABLE more(n INTEGER);\nINSERT INTO more VALUES(1);\n")
+    monkeypatch.setattr(migrate, "MIGRATIONS", [*migrate.MIGRATIONS, (VERSION + 1, newer)])
+    monkeypatch.setattr(migrate, "VERSION", VERSION + 1)
+    start = threading.Barrier(8)
+
+    def open_and_use() -> None:
+        other = SqliteStore(f"sqlite:///{path}")
+        start.wait()
+        other.open()
+        other.insert([new()])
+        other.close()
+
+    threads = [threading.Thread(target=open_and_use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.insert([new()])
+    assert store.counts()["default"][State.PENDING] == 10
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
+        assert connection.execute("SELECT n FROM more").fetchall() == [(1,)]
+    assert store.check() == []

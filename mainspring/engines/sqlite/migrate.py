@@ -68,15 +68,10 @@ def migrate_file(address: Address) -> int:
 
 
 def prepare_file(address: Address) -> None:
-    """Make the file if there is none; see that it is ours and of our version."""
+    """Make the file if there is none, and bring its schema up to date; see that it is ours."""
     with trouble(address.place), _alone(address) as connection:
-        if (version := inspect(connection, address.place)) == 0:
+        if inspect(connection, address.place) < VERSION:
             migrate(connection, address.place)
-        elif version < VERSION:
-            raise SchemaError(
-                f"{address.place}: the schema has version {version}, this mainspring needs"
-                f" {VERSION}; stop what uses the file and run `mainspring migrate`"
-            )
         _notice_restart(connection)
 
 
