@@ -202,7 +202,8 @@ class Store(Protocol):
     # --- life -------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Connect, and create or check the schema. Repeatable. `SchemaError`, `ConfigError`."""
+        """Connect; create the schema or bring it up to date, safely beside others. Repeatable.
+        `SchemaError` for a newer one or what is not ours, `ConfigError`."""
         ...
 
     def close(self) -> None:

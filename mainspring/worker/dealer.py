@@ -63,6 +63,9 @@ class Crew(Protocol):
         ...
 
 
+MOST = 1000
+"""Jobs of one claim: other processes wait to write, too."""
+
 REACH = 1000
 """How deep to look into a queue for jobs of certain tasks: a claim must not take long."""
 
@@ -96,7 +99,7 @@ class Dealer:
             reach = REACH
         return Claim(
             grant=grant,
-            limit=wish.jobs - undealt,
+            limit=min(MOST, wish.jobs - undealt),
             slots=max(0, wish.places - undealt),
             alone=0 if suspicious else 1,
             queues=queues,

@@ -41,6 +41,9 @@ LONGEST_TURN = 0.25
 NOTES_PAUSE = 0.2
 """Seconds between two writes of nothing but progress and log lines."""
 
+MOST = 1000
+"""Outcomes of one round: other processes wait to write, too."""
+
 MANY = 64
 """Outcomes that are worth a round of their own before anything else is done."""
 
@@ -200,9 +203,9 @@ class Pump:
         notes_due = self._notes and now >= self._notes_at
         if not (self._pending or claim or notes_due):
             return
-        round = Round(self._pending, self._notes, claim, now)
+        round = Round(self._pending[:MOST], self._notes, claim, now)
         self._underway = round.transitions
-        self._pending, self._notes = [], []
+        self._pending, self._notes = self._pending[MOST:], []
         self._notes_at = now + NOTES_PAUSE
         self._writing = True
         office.ledger.submit(round)

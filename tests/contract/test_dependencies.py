@@ -280,3 +280,24 @@ def test_a_chain_of_1200_falls_to_its_end(stage: Stage) -> None:
     stage.fail(stage.take())
     stage.tidy()
     assert stage.count(State.CANCELLED) == 1_199
+
+
+@pytest.mark.parametrize("verb", ["delete", "prune"])
+def test_a_job_goes_with_the_rest_of_its_many_dependents_still_to_be_told(
+    stage: Stage, verb: str
+) -> None:
+    parent = stage.put()
+    children = [new(queue="children").after(parent) for _ in range(2500)]
+    stage.insert(*children)
+    stage.fail(stage.take())
+    stage.store.cancel(Select(queues=("children",), states=(State.BLOCKED,)), now=stage.now)
+    assert stage.count(State.CANCELLED, "children") == 2500
+    if verb == "delete":
+        stage.store.delete(Select(ids=(parent.id,)), now=stage.now)
+        assert stage.gone(parent)
+        assert stage.store.check() == []
+    else:
+        stage.passes("30d")
+        stage.tidy()
+    assert stage.store.check() == []
+    assert stage.store.upkeep(now=stage.now) == 0

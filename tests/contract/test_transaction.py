@@ -130,3 +130,14 @@ def test_the_store_goes_on_after_a_transaction(store: Store, held: Claimed) -> N
             raise KeyError
     (inserted,) = store.insert([new()])
     assert not inserted.repeated
+
+
+def test_a_finish_in_the_jobs_transaction_is_counted_for_all_to_see(
+    store: Store, other: Store, held: Claimed
+) -> None:
+    with other.transaction(held, decide(held, Succeeded()), lease=60 * SECOND):
+        pass
+    end = time.monotonic() + 5
+    while sum(minute.completed for minute in store.statistics(0)) == 0:
+        assert time.monotonic() < end
+    assert sum(sum(minute.run_histogram.values()) for minute in store.statistics(0)) == 1

@@ -204,3 +204,67 @@ def test_ending_the_jobs_transaction_by_hand_is_an_error(store: Store) -> None:
     ):
         connection.execute("COMMIT")
     assert store.counts()["default"][State.RUNNING] == 1
+
+
+HANGS = {
+    "between statements": lambda connection, free: free.wait(),
+    "in a statement": lambda connection, free: connection.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", HANGS)
+def test_a_block_that_hangs_does_not_hold_the_file(store: Store, where: str) -> None:
+    stage = Stage(store, Time())
+    stage.put()
+    held = stage.take()
+    inside, free = threading.Event(), threading.Event()
+    told: list[Exception] = []
+
+    def hang() -> None:
+        with store.transaction(held, decide(held, Succeeded()), lease=600_000) as connection:
+            store.insert([new(queue="effect")], connection=connection)
+            inside.set()
+            try:
+                HANGS[where](connection, free)
+                connection.execute("DELETE FROM job")
+            except TransactionError as error:
+                told.append(error)
+
+    def work() -> None:
+        try:
+            hang()
+        except TransactionError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    store.insert([new()])
+    free.set()
+    thread.join()
+    assert len(told) == 2
+    assert store.counts()["default"][State.RUNNING] == 1
+    assert len(store.find(Select())) == 2
+    assert store.check() == []
+
+
+def test_a_cursor_from_before_is_refused_as_well_when_the_time_is_up(store: Store) -> None:
+    stage = Stage(store, Time())
+    stage.put()
+    held = stage.take()
+
+    def work() -> None:
+        connection: Any
+        with store.transaction(held, decide(held, Succeeded()), lease=600_000) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT number FROM job")
+            other = threading.Thread(target=lambda: store.insert([new()]))
+            other.start()
+            other.join()
+            cursor.execute("DELETE FROM job")
+
+    with pytest.raises(TransactionError, match="third of the lease"):
+        work()
+    assert len(store.find(Select())) == 2

@@ -182,6 +182,36 @@ def test_a_reader_in_the_way_of_a_checkpoint_delays_it_and_nothing_else(
     assert log_bytes(store) == large
 
 
+def test_readers_that_take_turns_without_a_gap_do_not_let_the_log_grow_for_ever(
+    store: Store, path: Path
+) -> None:
+    enough = threading.Event()
+    begun = threading.Semaphore(0), threading.Semaphore(0)
+
+    def read(n: int) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            while not enough.is_set():
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM queue").fetchall()
+                begun[n].release()
+                # Each stays until the other one has begun.
+                begun[1 - n].acquire(timeout=1)
+                reader.execute("COMMIT")
+
+    store.insert([new()])
+    readers = [threading.Thread(target=read, args=(n,)) for n in range(2)]
+    for reader in readers:
+        reader.start()
+    sizes = []
+    for _ in range(150):
+        store.insert([new(payload=b"1" * 1000) for _ in range(500)])
+        sizes.append(log_bytes(store))
+    enough.set()
+    for reader in readers:
+        reader.join()
+    assert max(sizes) < 60_000_000
+
+
 def test_an_abandoned_queue_of_writers_is_left_after_a_second(store: Store, path: Path) -> None:
     with open(f"{path}-lock", "rb+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -37,6 +37,17 @@ def test_a_killed_child_is_replaced_and_its_begun_job_counted(outside: House) ->
     assert [(event.pid, event.lost) for event in died] == [(child, (job.number,))]
 
 
+def test_a_death_is_noticed_though_a_fork_of_the_child_lives_on(outside: House) -> None:
+    """What a task forked off holds the line to the parent open."""
+    outside.start(lease="1h")
+    gate, fork = outside.gate(), outside.gate()
+    job = outside.app.enqueue(workshop.fork_and_die.job(str(gate), str(fork)))
+    gate.await_arrival()
+    gate.let_go()
+    assert job.result(timeout=15) == 2
+    fork.let_go()
+
+
 def test_jobs_that_had_not_begun_are_not_counted(outside: House) -> None:
     """They waited in the process that died, and run in its successor at their first attempt."""
     outside.app.enqueue_many(workshop.add.job(n) for n in range(300))

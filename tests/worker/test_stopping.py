@@ -93,7 +93,7 @@ def test_a_stopped_worker_can_be_started_again_but_not_twice(house: House) -> No
 def test_a_worker_tells_when_it_starts_and_stops(inside: House) -> None:
     started, stopped = inside.hear(WorkerStarted), inside.hear(WorkerStopped)
     with inside.worker(name="one") as worker:
-        assert started == [WorkerStarted("one")]
+        assert [event.worker for event in started] == ["one"]
     assert stopped == [WorkerStopped("one", 0)]
     assert worker.handed_back == 0
 

@@ -231,6 +231,19 @@ def die_once(gate: str) -> int:
     return current().attempt
 
 
+@tasks.task(retry=Retry(max_retries=1, base=0.001))
+def fork_and_die(gate: str, fork: str) -> int:
+    """The first attempt leaves a fork of its process behind, which waits at the other gate."""
+    if current().attempt == 1:
+        _enter(gate)
+        if os.fork() == 0:
+            _wait(fork)
+            os._exit(0)
+        _wait(gate)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return current().attempt
+
+
 @tasks.task(retry=Retry(max_retries=5, base=0.001))
 def alone() -> int:
     """Fails unless it is the only job that runs in this process."""

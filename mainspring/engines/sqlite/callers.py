@@ -13,13 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
+from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.connection import Readers, connect
 from mainspring.engines.sqlite.insert import insert
+from mainspring.engines.sqlite.lent import Lent
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.settle import settle
+from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
@@ -150,8 +153,8 @@ class Callers:
     ) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that ends with the job's settlement."""
         self.forbid()
-        started = time.monotonic()
-        with self._begun() as connection:
+        most, started = lease / 3e6, time.monotonic()
+        with self._begun(most) as connection:
             self._must_hold(connection, job)
             self._own.lent = connection
             try:
@@ -159,14 +162,18 @@ class Callers:
             finally:
                 self._own.lent = None
             with trouble(self._place):
-                step = self._end(connection, job, transition, lease / 3e6, started)
-        for action in step.afterwards:
-            action()
+                if (lasted := time.monotonic() - started) > most:
+                    raise TransactionError(
+                        f"the transaction was open for {lasted:.1f} s, {most:.1f} s are allowed"
+                        " (a third of the lease); nothing was committed"
+                    )
+                self._end(connection, job, transition)
         self._writer.ring()
 
     @contextmanager
-    def _begun(self) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction; what is not committed in the block is rolled back."""
+    def _begun(self, most: float) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction; what is not committed in the block, or in so many
+        seconds, is rolled back."""
         if self._address.path is None:
             with self._writer.alone() as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -177,13 +184,15 @@ class Callers:
             return
         queue = QueueLock(f"{self._address.path}-lock")
         with trouble(self._place):
-            connection = connect(self._address)
+            connection = connect(self._address, factory=Lent)
+            assert isinstance(connection, Lent)
         try:
             with queue.held():
                 with trouble(self._place):
                     connection.execute("BEGIN IMMEDIATE")
                 try:
-                    yield connection
+                    with connection.limited(most, queue.release):
+                        yield connection
                 finally:
                     _roll_back(connection)
         finally:
@@ -199,22 +208,21 @@ class Callers:
         connection: sqlite3.Connection,
         job: Claimed,
         transition: Transition,
-        most: float,
-        started: float,
-    ) -> Step:
+    ) -> None:
+        if isinstance(connection, Lent):
+            connection.must_be_lent()
         if not _in_transaction(connection):
             raise TransactionError("the transaction was ended inside the block; leave that to it")
-        if (lasted := time.monotonic() - started) > most:
-            raise TransactionError(
-                f"the transaction was open for {lasted:.1f} s, {most:.1f} s are allowed"
-                " (a third of the lease); nothing was committed"
-            )
-        step = self._step(connection)
+        # With a memory of its own, which is written at once: this process may never write again.
+        tallies = Statistics()
+        step = Step(connection, clock.now(), Names(), self._writer.handed, tallies)
         if settle(step, [transition]).lost:
             raise LeaseLost(f"job #{job.number} is no longer held under this grant")
         step.finish()
+        for action in step.afterwards:
+            action()
+        statistics.write(connection, tallies.take())
         connection.execute("COMMIT")
-        return step
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,11 @@ _CACHE_KIB, _READER_CACHE_KIB = 16_000, 2_000
 
 
 def connect(
-    address: Address, *, reader: bool = False, busy: float = BUSY_SECONDS
+    address: Address,
+    *,
+    reader: bool = False,
+    busy: float = BUSY_SECONDS,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     """A new connection, set up; the file must exist and be ours."""
     connection = sqlite3.connect(
@@ -27,6 +31,7 @@ def connect(
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        factory=factory,
     )
     full = address.durability == "full"
     connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")

@@ -97,6 +97,7 @@ def remove(step: Step, numbers: Sequence[int]) -> None:
         "drop_progress",
         "drop_log",
         "drop_key",
+        "drop_release",
         "drop_parents",
         "drop_children",
     ):

@@ -37,6 +37,9 @@ DELETE FROM log WHERE number IN (SELECT value FROM json_each(?));
 -- name: drop_key
 DELETE FROM ukey WHERE number IN (SELECT value FROM json_each(?));
 
+-- name: drop_release
+DELETE FROM release WHERE parent IN (SELECT value FROM json_each(?));
+
 -- name: drop_parents
 DELETE FROM edge WHERE parent IN (SELECT value FROM json_each(?));
 
