@@ -54,7 +54,7 @@ def hold_gil(seconds: float) -> int:
     """Holds the interpreter lock in calls of C code that never give it away."""
     end, turns = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        turns += len(str(3**200_000)) > 0
+        turns += 3**1_000_000 > 0
     return turns
 
 

@@ -6,9 +6,13 @@ Each batch task has a thread of its own: while one batch runs, the next one gath
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from contextvars import copy_context
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from mainspring.context import RUNNING, Context
 from mainspring.errors import InvalidArguments
 from mainspring.job import Claimed
 from mainspring.worker.backlog import Backlog, Entry
@@ -28,7 +32,8 @@ class Batch:
         self._runner = runner
         self._task = task
         self._worn = worn
-        self._running: dict[int, list[Claimed]] = {}
+        self._closed = False
+        self._running: dict[int, tuple[Context, list[Claimed]]] = {}
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._start()
 
@@ -39,10 +44,13 @@ class Batch:
 
     def stop(self, number: int) -> bool:
         """A batch cannot be stopped for the sake of one item; False if it is not in it."""
-        return any(job.number == number for jobs in list(self._running.values()) for job in jobs)
+        running = list(self._running.values())
+        return any(job.number == number for _, jobs in running for job in jobs)
 
     def stop_all(self) -> None:
-        """A batch that runs ends by itself."""
+        """Ask the functions to stop."""
+        for context, _ in list(self._running.values()):
+            context.cancel()
 
     def drop(self, tokens: set[int]) -> None:
         """Forget the items of these grants; their outcomes will be refused by the store."""
@@ -50,13 +58,11 @@ class Batch:
 
     def sweep(self) -> None:
         """Give up a batch beyond its time limit."""
-        limit = self._task.timeout
-        for began in list(self._running):
-            if limit is None or _clock() - began < limit * 1000:
+        for began, (context, jobs) in list(self._running.items()):
+            left = context.remaining
+            if left is None or left > 0 or self._running.pop(began, None) is None:
                 continue
-            jobs = self._running.pop(began, None)
-            if jobs is None:
-                continue
+            context.cancel()
             for job in jobs:
                 self._runner.time_out(job, (_clock() - began) // 1000)
             self._start()
@@ -69,6 +75,7 @@ class Batch:
 
     def close(self) -> None:
         """Let the thread end when it is free."""
+        self._closed = True
         self._bell.put(False)
 
     def _start(self) -> None:
@@ -76,9 +83,9 @@ class Batch:
 
     def _run(self) -> None:
         with self._runner.program.here():
-            while self._bell.get():
+            while self._bell.get() and not self._closed:
                 while entries := self._gathered():
-                    if not self._run_batch(entries):
+                    if not self._run_batch(entries) or self._closed:
                         return
 
     def _gathered(self) -> list[Entry]:
@@ -105,14 +112,24 @@ class Batch:
         for job, spot, _ in entries:
             self._runner.begin(job, spot)
         jobs, items = self._decoded([job for job, _, _ in entries])
-        self._running[began] = jobs
-        outcomes = self._outcomes(items) if jobs else ()
+        if not jobs:
+            return True
+        speaker, context = self._context(jobs)
+        self._running[began] = (context, jobs)
+        RUNNING.set(context)
+        outcomes = copy_context().run(self._outcomes, items, context)
         if self._running.pop(began, None) is None:
             return False
         took = (_clock() - began) // 1000
         for job, outcome in zip(jobs, outcomes, strict=True):
-            self._finish(job, took, outcome)
+            self._finish(job, took, outcome, context.settled and job is speaker)
         return True
+
+    def _context(self, jobs: list[Claimed]) -> tuple[Claimed, Context]:
+        """What `current()` is in a batch: the job with the least time, or else the first."""
+        recipe = self._runner.recipes[self._task.name]
+        contexts = [(job, self._runner.context(job, recipe)) for job in jobs]
+        return min(contexts, key=lambda pair: _left(pair[1]))
 
     def _decoded(self, jobs: list[Claimed]) -> tuple[list[Claimed], list[Any]]:
         """The jobs whose items can be decoded, and those items; the others fail here."""
@@ -126,10 +143,10 @@ class Batch:
                 self._runner.fail(job, 0, error)
         return good, items
 
-    def _outcomes(self, items: list[Any]) -> Sequence[Any]:
+    def _outcomes(self, items: list[Any], context: Context) -> Sequence[Any]:
         """One value or exception for each item."""
         try:
-            outcomes = self._task.call_many(items)
+            outcomes = self._call(items, context)
         except BaseException as error:
             return [error] * len(items)
         if len(outcomes) != len(items):
@@ -137,12 +154,24 @@ class Batch:
             return [InvalidArguments(text)] * len(items)
         return outcomes
 
-    def _finish(self, job: Claimed, took: int, outcome: Any) -> None:
+    def _call(self, items: list[Any], context: Context) -> Sequence[Any]:
+        with ExitStack() as stack:
+            for middleware in self._task.middlewares:
+                stack.enter_context(middleware(context))
+            return self._task.call_many(items)
+        return [None] * len(items)  # a middleware may swallow the error
+
+    def _finish(self, job: Claimed, took: int, outcome: Any, settled: bool) -> None:
         try:
             if isinstance(outcome, BaseException):
                 raise outcome
             result = None if outcome is None else encoded(self._task, outcome)
         except BaseException as error:
-            self._runner.fail(job, took, error)
+            self._runner.fail(job, took, error, settled)
         else:
-            self._runner.succeed(job, took, result)
+            self._runner.succeed(job, took, result, settled)
+
+
+def _left(context: Context) -> float:
+    left = context.remaining
+    return inf if left is None else left

@@ -8,20 +8,23 @@ import contextlib
 import ctypes
 import importlib
 import importlib.util
+import logging
 import mmap
 import os
 import signal
 import socket
 import sys
 import traceback
-from functools import reduce
+from functools import partial, reduce
 from types import FrameType, ModuleType
 from typing import Any
 
 from mainspring.errors import ConfigError
 from mainspring.worker.host import Host
 from mainspring.worker.program import Program
-from mainspring.worker.wire import ChildWire, Quit, Setup, Unable
+from mainspring.worker.wire import ChildWire, News, Quit, Setup, Unable
+
+log = logging.getLogger("mainspring")
 
 SCRIPT = "__mp_main__"
 """What a script is called here, so that what it guards by `__name__ == "__main__"` stays out."""
@@ -41,12 +44,13 @@ def main() -> None:
         return
     _follow_parent(setup.parent)
     sys.path[:] = setup.path
+    sys.argv[:] = [setup.app.rpartition(":")[0]]
     sys.setswitchinterval(SWITCH)
     try:
         program = load(setup.app)
         host = Host(
             program,
-            wire.send,
+            partial(_tell, wire),
             mmap.mmap(marks, 0),
             worker=setup.worker,
             threads=setup.threads,
@@ -68,6 +72,17 @@ def main() -> None:
             wire.leave()
             return
     os._exit(0)
+
+
+def _tell(wire: ChildWire, news: News) -> None:
+    try:
+        wire.send(news)
+    except OSError:
+        raise
+    except Exception:
+        # Jobs whose ends cannot be told would be held for ever: the parent settles them as lost.
+        log.exception("a report cannot be put into a message; this process ends")
+        os._exit(os.EX_SOFTWARE)
 
 
 def load(app: str) -> Program:

@@ -108,7 +108,7 @@ class Ledger:
             answer = self._store.exchange(round.transitions, round.claim)
         except Exception as error:
             return error
-        if self._is_away:
+        if self._is_away and (round.transitions or round.claim):
             self._is_away = False
             self._desk.back()
         self._desk.written(round, answer)

@@ -13,7 +13,7 @@ Kind = Literal["thread", "async", "batch"]
 KINDS: tuple[Kind, ...] = ("thread", "async", "batch")
 
 Middleware = Callable[[Context], AbstractContextManager[Any]]
-"""Entered around the call of a function, but not of a batch's."""
+"""Entered around the call of a function; of a batch's, with the context of one of its jobs."""
 
 
 class Runnable(Protocol):

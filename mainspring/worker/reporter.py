@@ -4,7 +4,7 @@ At once while the other side keeps up, in batches when it does not: two reports 
 way, the next one waits until one of them has been dealt with and takes all that came up meanwhile.
 """
 
-import logging
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,8 +14,6 @@ from typing import TypeVar
 from mainspring.job import Transition
 from mainspring.store import Note, Store
 from mainspring.worker.wire import Report
-
-log = logging.getLogger("mainspring")
 
 T = TypeVar("T")
 
@@ -97,14 +95,8 @@ class Reporter:
                 self._resting = False
                 continue
             self._credit.acquire()
-            try:
+            with contextlib.suppress(OSError):  # the parent is gone, and so shall we be
                 self._tell(self._report())
-            except OSError:
-                pass  # the parent is gone, and so shall we be
-            except Exception:
-                # Its jobs stay held, and are found by the parent; the rest must go on.
-                log.exception("a report could not be sent")
-                self._credit.release()
 
     def _anything(self) -> bool:
         return bool(self._done or self._notes or self._settled or self._returned)

@@ -44,6 +44,9 @@ LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 16_000
 """Characters kept of an error's text; of a traceback the end, where the error is."""
 
+MOST_FRAMES = 100
+"""Frames told of a traceback: the innermost ones."""
+
 OURS = __name__.rpartition(".")[0]
 
 
@@ -265,7 +268,9 @@ def _traceback(error: BaseException) -> str:
     while frame and frame.tb_frame.f_globals.get("__name__", "").startswith(OURS):
         frame = frame.tb_next
     return _clean(
-        lambda: "".join(traceback.format_exception(type(error), error, frame))[-LONGEST_TRACEBACK:]
+        lambda: "".join(traceback.format_exception(type(error), error, frame, limit=-MOST_FRAMES))[
+            -LONGEST_TRACEBACK:
+        ]
     )
 
 

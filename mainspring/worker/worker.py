@@ -6,7 +6,6 @@ for tests, notebooks and small services. There a function that computes delays e
 and one that crashes takes the worker along.
 """
 
-import asyncio
 import os
 import signal
 import socket
@@ -108,6 +107,16 @@ class Worker:
         return self._pump.cut_short if self._pump else 0
 
     @property
+    def processed(self) -> int:
+        """How many attempts have ended here, well or not."""
+        return self._pump.processed if self._pump else 0
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return self._pump.failed if self._pump else 0
+
+    @property
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
         return self._pump.handed_back if self._pump else 0
@@ -124,12 +133,11 @@ class Worker:
 
     async def arun(self) -> None:
         """The async twin of `run`, without signals; cancelling it stops the worker."""
-        await asyncio.to_thread(self.start)
+        await _in_thread(self.start)
         try:
-            await asyncio.to_thread(self.join)
-        except asyncio.CancelledError:
-            await asyncio.to_thread(self.stop)
-            raise
+            await _in_thread(self.join)
+        finally:
+            await _in_thread(self.stop)
 
     def start(self) -> None:
         """Work in a thread of its own; returns when it takes jobs. Errors as in `run`."""
@@ -174,7 +182,7 @@ class Worker:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.start)
+        await _in_thread(self.start)
         return self
 
     async def __aexit__(
@@ -183,7 +191,7 @@ class Worker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        await _in_thread(self.stop)
 
     # --- one life ---------------------------------------------------------------------------
 
@@ -273,6 +281,13 @@ class Worker:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+async def _in_thread(call: Callable[[], None]) -> None:
+    # Imported here because a worker seldom needs it, and it takes as long as all the rest.
+    import asyncio
+
+    await asyncio.to_thread(call)
 
 
 def _is_child() -> bool:

@@ -36,10 +36,11 @@ def test_outcomes_are_kept_while_the_store_is_away(house: House, faulty: FaultyS
     assert "on purpose" in lost[0].error
 
 
-def test_work_goes_on_by_itself_when_the_store_is_back(house: House, faulty: FaultyStore) -> None:
-    house.start(store=faulty)
+def test_work_goes_on_by_itself_when_the_store_is_back(inside: House) -> None:
+    faulty = FaultyStore(inside.app.store)
+    inside.start(store=faulty)
     faulty.go_away("exchange", "heartbeat", "upkeep", "reclaim")
-    job = house.app.enqueue(workshop.add.job(1))
+    job = inside.app.enqueue(workshop.add.job(1))
     eventually(lambda: faulty.failed["exchange"])
     faulty.come_back()
     assert job.result(timeout=15) == 2
@@ -62,13 +63,12 @@ def test_an_exchange_whose_answer_was_lost_is_repeated_without_harm(
     assert house.app.check() == []
 
 
-def test_a_failed_heartbeat_is_repeated_before_the_lease_ends(
-    house: House, faulty: FaultyStore
-) -> None:
-    losses = house.hear(LeasesLost)
-    house.start(store=faulty, lease="0.5s")
-    gate = house.gate()
-    job = house.app.enqueue(workshop.gated.job(str(gate)))
+def test_a_failed_heartbeat_is_repeated_before_the_lease_ends(inside: House) -> None:
+    faulty = FaultyStore(inside.app.store)
+    losses = inside.hear(LeasesLost)
+    inside.start(store=faulty, lease="0.5s")
+    gate = inside.gate()
+    job = inside.app.enqueue(workshop.gated.job(str(gate)))
     gate.await_arrival()
     for times in range(1, 4):
         faulty.fail("heartbeat")
@@ -123,15 +123,16 @@ def test_a_store_that_is_damaged_ends_the_worker(inside: House) -> None:
         worker.join()
 
 
-def test_a_worker_stops_while_the_store_is_away(house: House, faulty: FaultyStore) -> None:
-    worker = house.start(store=faulty)
-    gate = house.gate()
-    job = house.app.enqueue(workshop.gated.job(str(gate)))
+def test_a_worker_stops_while_the_store_is_away(outside: House) -> None:
+    faulty = FaultyStore(outside.app.store)
+    worker = outside.start(store=faulty)
+    gate = outside.gate()
+    job = outside.app.enqueue(workshop.gated.job(str(gate)))
     gate.await_arrival()
     faulty.go_away("exchange", "heartbeat", "upkeep", "reclaim")
     gate.let_go()
     worker.stop(0.1)
-    assert house.state(job) is State.RUNNING
+    assert outside.state(job) is State.RUNNING
 
 
 def test_the_jobs_of_a_worker_that_was_killed_run_elsewhere(outside: House) -> None:

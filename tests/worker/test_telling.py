@@ -55,13 +55,13 @@ def test_middleware_is_around_functions_and_coroutines(house: House) -> None:
         assert told == f"outer(wrapped.{task.name.split('.')[1]}) inner"
 
 
-def test_a_middleware_may_swallow_an_error(house: House) -> None:
-    house.start()
-    swallowed, other = house.app.enqueue_many(
+def test_a_middleware_may_swallow_an_error(inside: House) -> None:
+    inside.start()
+    swallowed, other = inside.app.enqueue_many(
         workshop.stumble.job(kind) for kind in ("lookup", "value")
     )
     assert swallowed.result(timeout=15) is None
-    assert house.ended(other)[0].state is State.FAILED
+    assert inside.ended(other)[0].state is State.FAILED
 
 
 def test_an_effect_and_the_end_of_its_job_are_one(house: House) -> None:
@@ -72,11 +72,11 @@ def test_an_effect_and_the_end_of_its_job_are_one(house: House) -> None:
     assert house.app.check() == []
 
 
-def test_an_effect_is_undone_when_its_transaction_fails(house: House) -> None:
-    house.start()
-    job = house.app.enqueue(workshop.transact.job("inside"))
+def test_an_effect_is_undone_when_its_transaction_fails(inside: House) -> None:
+    inside.start()
+    job = inside.app.enqueue(workshop.transact.job("inside"))
     assert job.result(timeout=15) == "together"
-    assert _effects(house) == [2]
+    assert _effects(inside) == [2]
 
 
 def test_an_error_after_the_transaction_changes_nothing(house: House) -> None:

@@ -377,6 +377,16 @@ def slow_batch(items: list[str]) -> None:
     _wait(items[0])
 
 
+@tasks.batch(size=4, wait=0.01, retry=ONCE)
+def patient_batch(items: list[str]) -> None:
+    _wait(items[0])
+
+
+@tasks.batch(size=4, wait="1h")
+def slow_to_gather(items: list[int]) -> None:
+    pass
+
+
 # --- middleware ----------------------------------------------------------------------------------
 
 wrapped = Tasks("wrapped")
@@ -401,6 +411,11 @@ def _inner(context: Context) -> Iterator[None]:
         yield
     except LookupError:
         return  # swallowed
+
+
+@wrapped.batch(size=10, wait=0.01)
+def count_within(items: list[int]) -> list[str]:
+    return [around.get()] * len(items)
 
 
 @wrapped.task

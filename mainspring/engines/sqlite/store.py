@@ -142,6 +142,7 @@ class SqliteStore:
         if not transitions:
             if claim is None:
                 return Exchanged()
+            self._parts.writer.recognise()
             idle = self._read(lambda connection: idle_claim(connection, claim, now or clock.now()))
             if idle is not None:
                 return idle

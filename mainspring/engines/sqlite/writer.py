@@ -199,6 +199,13 @@ class Writer:
     def _usable(self) -> Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._address.place}: the store is closed")
+        self.recognise()
+        if self._connection is None:
+            self._connection = connect(self._address)
+        return self._connection
+
+    def recognise(self) -> None:
+        """See now and then that the file is still the one that was opened."""
         if time.monotonic() - self._identified > IDENTITY_SECONDS:
             self._identified = time.monotonic()
             if self._identify() != self._identity:
@@ -207,9 +214,6 @@ class Writer:
                     f"{self._address.place}: the file was removed or replaced while it was in"
                     " use; nothing is written to it until the store is opened again"
                 )
-        if self._connection is None:
-            self._connection = connect(self._address)
-        return self._connection
 
     def _identify(self) -> tuple[int, int] | None:
         if self._address.path is None:
