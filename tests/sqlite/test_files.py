@@ -30,6 +30,18 @@ def test_nobody_else_may_read_any_of_the_files(store: Store, path: Path) -> None
     signal.close()
 
 
+def test_a_link_is_the_file_it_leads_to(tmp_path: Path) -> None:
+    link, place = tmp_path / "link.db", tmp_path / "place"
+    place.mkdir()
+    link.symlink_to(place / "jobs.db")
+    with closing(open_store(f"sqlite:///{link}")) as store:
+        store.insert([new()])
+        assert stat.S_IMODE((place / "jobs.db").stat().st_mode) == 0o600
+        assert [file.name for file in tmp_path.iterdir() if file.name.startswith("link")] == [
+            "link.db"
+        ]
+
+
 def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
     path.touch(mode=0o640)
     path.chmod(0o640)

@@ -37,4 +37,5 @@ def address(url: str) -> Address:
         return Address(None, durability)
     if not place.startswith("/") or place == "/":
         raise ConfigError(f"SQLite URL: expected {FORM}, got {url!r}")
-    return Address(os.path.abspath(unquote(place[1:])), durability)
+    # By any of its names a file has one lock, one bell, and a log of its own.
+    return Address(os.path.realpath(unquote(place[1:])), durability)
