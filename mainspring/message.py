@@ -265,13 +265,17 @@ def positive(duration: Duration, what: str) -> int:
 
 def error_of(job: Claimed, error: str | BaseException, consumer: str) -> JobError:
     """What went wrong with this delivery, as it is stored."""
-    told = ""
+    told, words = "", error
     if isinstance(error, BaseException):
-        told = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+        try:
+            words = str(error)
+            told = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+        except Exception as trouble:
+            words = f"<the error cannot be put into words: {type(trouble).__name__}>"
     return JobError(
         attempt=job.attempt,
         type=type(error).__qualname__ if isinstance(error, BaseException) else "Nack",
-        message=_clean(str(error)),
+        message=_clean(str(words)),
         traceback=told.encode(errors="backslashreplace").decode(),
         worker=consumer,
         at=time.time_ns() // 1000,

@@ -17,6 +17,7 @@ from mainspring.cli.tables import (
     table,
     utc,
 )
+from mainspring.errors import MainspringError
 from mainspring.job import JobError, Record
 from mainspring.store import Line
 
@@ -62,7 +63,7 @@ def text_of(data: bytes | None) -> str:
     """A stored value in words: text bare, everything else as JSON."""
     if data is None:
         return NOTHING
-    value = codec.decode(data)
+    value = _decoded(data)
     if isinstance(value, bytes):
         return f"{len(value):,} bytes, in base64: {b64encode(value).decode()}"
     return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())
@@ -117,8 +118,16 @@ def error_as_json(error: JobError) -> dict[str, Any]:
 
 
 def _value(data: bytes) -> Any:
-    value = codec.decode(data)
+    value = _decoded(data)
     return {"base64": b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _decoded(data: bytes) -> Any:
+    """The value; the bytes themselves where other software wrote what is none."""
+    try:
+        return codec.decode(data)
+    except (MainspringError, ValueError, RecursionError):
+        return data
 
 
 def page(

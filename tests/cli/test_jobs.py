@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from mainspring import Mainspring, State
+from mainspring.cli.show import text_of
 from tests.cli.conftest import URL, Cli, worked_off
 
 AT = ("--url", URL)
@@ -262,3 +263,7 @@ def test_a_job_nobody_knows_is_a_failure_in_words(cli: Cli, app: Mainspring) -> 
         said = cli(*AT, *command, unknown)
         assert said.code == 1, command
         assert str(unknown) in said.err
+
+
+def test_a_payload_that_other_software_spoiled_is_shown_as_its_bytes() -> None:
+    assert text_of(b"\xff\xfe") == "2 bytes, in base64: //4="

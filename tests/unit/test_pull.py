@@ -446,3 +446,18 @@ def test_a_cancelled_coroutine_takes_no_message_along(docs: Queue[Doc]) -> None:
             found += 1
 
     asyncio.run(main())
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("I will not say")
+
+
+def test_an_error_without_words_is_a_failed_delivery_all_the_same(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    job = queue.publish({"id": 1})
+    message = queue.consume()
+    assert message is not None
+    with pytest.raises(Mute), message:
+        raise Mute
+    assert app.get(job.id).state is State.RETRYING
