@@ -4,8 +4,14 @@ The profile `fixed` (the default) tries the same examples at every run, so that 
 here passes everywhere; `pytest --hypothesis-profile=explore --timeout=0` looks for new ones.
 """
 
+import signal
+
 from hypothesis import settings
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("fixed")
+
+# Where tests run in the background SIGINT may be ignored, and every program started from here
+# would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)

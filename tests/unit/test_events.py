@@ -11,7 +11,7 @@ def test_every_listener_of_a_kind_is_told_and_no_other() -> None:
     bus.on(WorkerStarted, lambda event: heard.append(("first", event.worker)))
     bus.on(WorkerStarted, lambda event: heard.append(("second", event.worker)))
     bus.on(StoreBack, lambda event: heard.append(("other", event.worker)))
-    bus.emit(WorkerStarted("w1"))
+    bus.emit(WorkerStarted("w1", "sqlite:///jobs.db"))
     assert heard == [("first", "w1"), ("second", "w1")]
 
 
@@ -26,8 +26,8 @@ def test_an_error_in_a_listener_is_logged_and_breaks_nothing(
 
     bus.on(WorkerStarted, broken)
     bus.on(WorkerStarted, heard.append)
-    bus.emit(WorkerStarted("w1"))
-    assert heard == [WorkerStarted("w1")]
+    bus.emit(WorkerStarted("w1", "sqlite:///jobs.db"))
+    assert heard == [WorkerStarted("w1", "sqlite:///jobs.db")]
     assert "WorkerStarted" in caplog.text
     assert "no ear" in caplog.text
 
