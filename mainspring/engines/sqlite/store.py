@@ -127,7 +127,7 @@ class SqliteStore:
         self, jobs: Sequence[NewJob[Any]], *, connection: Any = None, now: Now | None = None
     ) -> list[Inserted]:
         if connection is None:
-            return self._parts.write(lambda step: insert(step, jobs), now)
+            return self._parts.insert(lambda step: insert(step, jobs), now)
         return self._parts.callers.insert(connection, jobs, now)
 
     # --- work -------------------------------------------------------------------------------
@@ -139,14 +139,15 @@ class SqliteStore:
         *,
         now: Now | None = None,
     ) -> Exchanged:
-        if not transitions:
-            if claim is None:
-                return Exchanged()
-            self._parts.writer.recognise()
-            idle = self._read(lambda connection: idle_claim(connection, claim, now or clock.now()))
-            if idle is not None:
-                return idle
-        return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
+        if transitions:
+            return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
+        if claim is None:
+            return Exchanged()
+        return self._parts.claim(
+            lambda step: take(step, claim),
+            lambda connection: idle_claim(connection, claim, now or clock.now()),
+            now,
+        )
 
     def heartbeat(
         self,
@@ -181,7 +182,11 @@ class SqliteStore:
         parts = self._parts
         with parts.reading() as connection:
             chores = upkeep.look(connection, now, parts.walk, limit)
-        touched = parts.write(lambda step: upkeep.do(step, chores, limit), now) if chores else 0
+        touched = 0
+        while chores:
+            verb = partial(upkeep.do, chores=chores, limit=limit)
+            done, chores = parts.write(verb, now)
+            touched += done
         parts.writer.tend()
         return touched
 
@@ -218,6 +223,10 @@ class SqliteStore:
             numbers, done = self._parts.write(verb, now)
             ids += done.ids
             refused |= done.refused
+            while done.rest is not None:
+                done = self._parts.write(done.rest, now)
+                ids += done.ids
+                refused |= done.refused
             if len(numbers) < SLICE:
                 return Changed(tuple(ids), refused)
             below = numbers[-1]

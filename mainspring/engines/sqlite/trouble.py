@@ -24,6 +24,8 @@ _AWAY = BUSY | {
     sqlite3.SQLITE_INTERRUPT,
 }
 
+_NOT_THERE = "no such table", "no such column"
+
 
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's result code without the extension; 0 when the driver gives none."""
@@ -49,6 +51,8 @@ def translated(error: BaseException, place: str) -> MainspringError | None:
         return StoreUnavailable(f"{place}: another program kept the file locked ({error})")
     if code in _AWAY:
         return StoreUnavailable(f"{place}: {error}")
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(_NOT_THERE):
+        return SchemaError(f"{place}: {error}: other software changed the tables")
     return None
 
 
