@@ -46,7 +46,7 @@ PARENT_SIDE = {
     f"mainspring.worker.{name}"
     for name in (
         *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
-        *("listener", "station", "office"),
+        *("listener", "station", "office", "contact", "audit", "identity"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""

@@ -1,9 +1,9 @@
 """Ledger: writes outcomes and claims the next jobs, one round at a time.
 
-A round that fails is repeated, word for word, until it is written or the leases it is about have
-ended: its tokens make that safe even if the store had written it and only the answer was lost.
-A transition that the store cannot write, for a reason that will not pass, must not hold up the
-rest: its job ends as failed.
+A round that fails is repeated, word for word, until the store answers: its tokens make that safe
+even if it was written and only the answer was lost, or if the leases have ended meanwhile. Whether
+somebody has taken the jobs then, only the store can say. A transition that the store cannot write,
+for a reason that will not pass, must not hold up the rest: its job ends as failed.
 """
 
 import logging
@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from mainspring.errors import SchemaError, StoreDamaged, StoreUnavailable
-from mainspring.job import JobError, Reason, State, Transition
+from mainspring.errors import StoreUnavailable
+from mainspring.job import HandedBack, JobError, Reason, State, Transition
+from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Note, Store
+from mainspring.worker.contact import Contact, is_final
 
 log = logging.getLogger("mainspring")
 
@@ -36,41 +38,21 @@ class Round(NamedTuple):
     asked: float
 
 
-class Desk(Protocol):
-    """Who hears what became of a round."""
-
-    def written(self, round: Round, answer: Exchanged) -> None:
-        """It was written, or what was left of it when the store came back."""
-        ...
-
-    def away(self, error: str) -> None:
-        """The store does not answer; the round is tried again."""
-        ...
-
-    def back(self) -> None:
-        """The store answers again."""
-        ...
-
-    def broken(self, error: BaseException) -> None:
-        """The store cannot be worked with."""
-        ...
-
-
 class Ledger:
     """One thread that writes; whoever submits waits for `written` before the next round."""
 
     def __init__(
         self,
         store: Store,
-        desk: Desk,
-        holds: Callable[[int], bool],
+        contact: Contact,
+        written: Callable[[Round, Exchanged], None],
         tell: Callable[[Sequence[Note]], None],
     ) -> None:
         self._store = store
-        self._desk = desk
-        self._holds = holds
+        self._contact = contact
+        self._written = written
         self._tell = tell
-        self._is_away = False
+        self._unanswered: list[int] = []
         self._closed = threading.Event()
         self._rounds: SimpleQueue[Round | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mainspring-ledger", daemon=True)
@@ -90,11 +72,11 @@ class Ledger:
         while (round := self._rounds.get()) is not None:
             pause = FIRST_PAUSE
             while (error := self._try(round)) is not None:
-                self._trouble(error)
-                if isinstance(error, SchemaError | StoreDamaged) or self._closed.wait(pause):
+                self._contact.failed("ledger", error)
+                if is_final(error) or self._closed.wait(pause):
                     return
                 pause = min(LONGEST_PAUSE, 2 * pause)
-                round = self._still_ours(round)
+                round = self._without_old_claim(round)
                 if not isinstance(error, StoreUnavailable):
                     self._write_one_by_one(round)
 
@@ -103,45 +85,61 @@ class Ledger:
         try:
             if round.notes:
                 # Before the jobs end: notes of ended jobs are dropped.
-                self._tell(round.notes)
-                round.notes.clear()
+                self._note(round)
+            if self._unanswered:
+                self._hand_back()
             answer = self._store.exchange(round.transitions, round.claim)
         except Exception as error:
             return error
-        if self._is_away and (round.transitions or round.claim):
-            self._is_away = False
-            self._desk.back()
-        self._desk.written(round, answer)
+        if round.transitions or round.claim:
+            self._contact.answered("ledger")
+        self._written(round, answer)
         return None
 
-    def _trouble(self, error: Exception) -> None:
-        if isinstance(error, SchemaError | StoreDamaged):
-            self._desk.broken(error)
-            return
-        if not isinstance(error, StoreUnavailable):
-            log.error("the store failed in a way it should not; trying again", exc_info=error)
-        if not self._is_away:
-            self._is_away = True
-            self._desk.away(f"{type(error).__name__}: {error}")
+    def _note(self, round: Round) -> None:
+        try:
+            self._tell(round.notes)
+        except Exception as error:
+            if is_final(error) or isinstance(error, StoreUnavailable):
+                raise
+            log.exception("notes of %d jobs cannot be written", len(round.notes))
+        round.notes.clear()
+
+    def _without_old_claim(self, round: Round) -> Round:
+        """The round without a claim whose lease would be half over if it had been granted."""
+        claim = round.claim
+        if claim is None or time.monotonic() < round.asked + claim.grant.lease / 2_000_000:
+            return round
+        self._unanswered.append(claim.grant.token)
+        return Round(round.transitions, round.notes, None, round.asked)
+
+    def _hand_back(self) -> None:
+        """Give back what such claims were granted after all: nobody has begun it."""
+        jobs = self._store.held(self._unanswered)
+        self._store.exchange([decide(job, HandedBack()) for job in jobs])
+        self._unanswered.clear()
 
     def _write_one_by_one(self, round: Round) -> None:
         """Find what cannot be written; all the others may be repeated with the round."""
-        for at, each in enumerate(round.transitions):
+        for each in list(round.transitions):
             try:
                 self._store.exchange([each])
             except StoreUnavailable:
                 return
             except Exception as error:
                 log.exception("the outcome of job #%d cannot be written", each.number)
-                round.transitions[at] = _unwritable(each, error)
+                round.transitions.remove(each)
+                self._write_instead(_unwritable(each, error), round)
 
-    def _still_ours(self, round: Round) -> Round:
-        """The round without what is somebody else's by now."""
-        kept = [each for each in round.transitions if self._holds(each.token)]
-        claim = round.claim
-        if claim and time.monotonic() > round.asked + claim.grant.lease / 1_000_000:
-            claim = None
-        return Round(kept, round.notes, claim, round.asked)
+    def _write_instead(self, failure: Transition, round: Round) -> None:
+        try:
+            self._store.exchange([failure])
+        except StoreUnavailable:
+            round.transitions.append(failure)
+        except Exception:
+            log.exception("job #%d cannot even fail", failure.number)
+        else:
+            round.transitions.append(failure)
 
 
 def _unwritable(transition: Transition, error: Exception) -> Transition:

@@ -25,9 +25,10 @@ from mainspring.ids import new_id
 from mainspring.store import Store
 from mainspring.worker.children import Children
 from mainspring.worker.dealer import Crew
+from mainspring.worker.identity import Identity
 from mainspring.worker.inside import Inside
 from mainspring.worker.program import Program
-from mainspring.worker.pump import Identity, Pump
+from mainspring.worker.pump import Pump
 from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000
