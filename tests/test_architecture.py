@@ -26,7 +26,17 @@ GLOBALS_BY_EXCEPTION = {
 
 VALUES = {
     f"mainspring.{name}"
-    for name in ("errors", "durations", "retry", "job", "lifecycle", "events", "store", "codec")
+    for name in (
+        "errors",
+        "durations",
+        "retry",
+        "job",
+        "lifecycle",
+        "events",
+        "store",
+        "codec",
+        "dossier",
+    )
 }
 WORLD = {
     *("asyncio", "concurrent", "contextvars", "ctypes", "fcntl", "glob", "http", "io", "logging"),

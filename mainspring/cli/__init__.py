@@ -54,6 +54,7 @@ _MODULES = {
     "check": "inspect",
     "doctor": "inspect",
     "migrate": "inspect",
+    "copy": "move",
     "demo": "demo",
 }
 

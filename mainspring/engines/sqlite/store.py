@@ -9,9 +9,11 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from mainspring.dossier import Dossier
 from mainspring.engines.sqlite import (
     check,
     clock,
+    dossiers,
     health,
     leases,
     operate,
@@ -262,6 +264,14 @@ class SqliteStore:
     def statistics(self, since: int) -> list[Minute]:
         self._parts.writer.tend()
         return self._read(lambda connection: statistics.read(connection, since))
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        return self._read(lambda connection: dossiers.dump(connection, after, limit))
+
+    def restore(self, jobs: Sequence[Dossier]) -> int:
+        return self._parts.write(lambda step: dossiers.restore(step, jobs))
 
     # --- signals ----------------------------------------------------------------------------
 
