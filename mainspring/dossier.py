@@ -25,7 +25,6 @@ class Dossier(Struct, frozen=True, kw_only=True):
     score = due - lift unless the score is an old one; they say nothing of a job that has ended.
     `careful` and `losses` mean what they mean in `Transition`; `suspect` jobs wait apart.
     `unique_until` is None if it does not hold its key. `keep` overrides its queue's retention.
-    Errors go with the claim that they ended.
     """
 
     number: int
@@ -49,6 +48,6 @@ class Dossier(Struct, frozen=True, kw_only=True):
     result: bytes | None = None
     progress: tuple[float, str] | None = None
     waits: tuple[Wait, ...] = ()
-    errors: tuple[tuple[int, JobError], ...] = ()
+    errors: tuple[JobError, ...] = ()
     lines: tuple[tuple[int, int, str], ...] = ()
     """The log: when, in which attempt, what."""

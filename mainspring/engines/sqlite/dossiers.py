@@ -44,9 +44,9 @@ def dump(connection: Connection, after: int, limit: int) -> list[Dossier]:
     waits: defaultdict[int, list[Wait]] = defaultdict(list)
     for child, parent, anyway, state in connection.execute(SQL["waits"], numbers):
         waits[child].append(Wait(parent, bool(anyway), STANDINGS[state]))
-    errors: defaultdict[int, list[tuple[int, JobError]]] = defaultdict(list)
-    for number, claims, body in connection.execute(SQL["errors"], numbers):
-        errors[number].append((claims, _decode_error(body)))
+    errors: defaultdict[int, list[JobError]] = defaultdict(list)
+    for number, body in connection.execute(SQL["errors"], numbers):
+        errors[number].append(_decode_error(body))
     lines: defaultdict[int, list[tuple[int, int, str]]] = defaultdict(list)
     for number, *line in connection.execute(SQL["lines"], numbers):
         lines[number].append(tuple(line))
@@ -59,7 +59,7 @@ def dump(connection: Connection, after: int, limit: int) -> list[Dossier]:
 def _dossier(
     row: Row,
     waits: Iterable[Wait],
-    errors: Iterable[tuple[int, JobError]],
+    errors: Iterable[JobError],
     lines: Iterable[tuple[int, int, str]],
 ) -> Dossier:
     number, id, queue, task, payload, priority, created, expires, policy, headers, extra, *at = row
@@ -194,7 +194,10 @@ def _place(step: Step, number: int, queue: int, each: Dossier) -> None:
 
 def _tell(step: Step, number: int, each: Dossier) -> None:
     """What happened so far."""
-    step.many(SQL["error"], [(number, n, _encode_error(error)) for n, error in each.errors])
+    # Each ended another claim, and none that is still to come.
+    first = each.claims - len(each.errors) + 1
+    errors = [(number, n, _encode_error(error)) for n, error in enumerate(each.errors, first)]
+    step.many(SQL["error"], errors)
     size = 0
     for line, (at, attempt, text) in enumerate(each.lines, 1):
         size += len(text)

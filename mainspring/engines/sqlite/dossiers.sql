@@ -32,7 +32,7 @@ CROSS JOIN edge e INDEXED BY edge_child ON e.child = n.value CROSS JOIN job p ON
 ORDER BY e.child, e.parent;
 
 -- name: errors
-SELECT e.number, e.claims, e.body FROM json_each(?) n CROSS JOIN error e ON e.number = n.value
+SELECT e.number, e.body FROM json_each(?) n CROSS JOIN error e ON e.number = n.value
 ORDER BY e.number, e.claims;
 
 -- name: lines
