@@ -1,0 +1,86 @@
+-- One slice of every chore. ARGV: the clocks, limit, for how long settled grants, workers and
+-- statistics are kept. Answers how many jobs were touched.
+
+local limit = tonumber(ARGV[3])
+local grants_kept, workers_kept, statistics_kept = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local PUT_OFF = 60000000
+
+local KEEP = {[COMPLETED] = 'keep_completed', [FAILED] = 'keep_failed', [CANCELLED] = 'keep_cancelled'}
+
+local function kept_until(job)
+  return job.at + max(AT_LEAST, own_keep(job) or queue_row(job.queue)[KEEP[job.state]])
+end
+
+-- When an ended job may go; nil: now. Not while an unfinished job depends on it, nor while it holds
+-- a unique key.
+local function put_off(job)
+  local till = kept_until(job)
+  if till > wall then return till end
+  if has(job.bits, PARENT) and call('EXISTS', K .. 'kids:' .. job.n) == 1 then return wall + PUT_OFF end
+  if has(job.flags, UNIQUE) then
+    local key = extra(job)[X_UNIQUE]
+    holder_of(key)
+    if keys[key].n == job.n and keys[key].till > wall then return keys[key].till end
+  end
+end
+
+local function prune_some(numbers)
+  load(numbers)
+  local n = 0
+  for _, number in ipairs(numbers) do
+    local job = jobs[number]
+    local till = job and put_off(job)
+    if till then
+      zset(ended_key(job), number, false)
+      zset('kept', number, till)
+    elseif job then
+      remove(job)
+      n = n + 1
+    end
+  end
+  commit()
+  return n
+end
+
+local function prune()
+  local n = 0
+  for _, name in ipairs(all_queues()) do
+    for state, setting in pairs(KEEP) do
+      local before = wall - max(AT_LEAST, queue_row(name)[setting])
+      n = n + prune_some(call('ZRANGEBYSCORE', K .. 'ended:' .. state .. ':' .. name, '-inf',
+        decimal(before), 'LIMIT', 0, limit))
+    end
+  end
+  return n + prune_some(call('ZRANGEBYSCORE', K .. 'kept', '-inf', decimal(wall), 'LIMIT', 0, limit))
+end
+
+local function forget()
+  for _, token in ipairs(call('ZRANGEBYSCORE', K .. 'settled', '-inf', decimal(lease_now - grants_kept),
+    'LIMIT', 0, SLICE)) do
+    zset('settled', token, false)
+    hset('grant', token, false)
+  end
+  local workers = call('HGETALL', K .. 'worker')
+  for i = 1, #workers, 2 do
+    if parse('<d', workers[i + 1]) < lease_now - workers_kept then
+      hset('worker', workers[i], false)
+      hset('knows', workers[i], false)
+    end
+  end
+  for _, minute in ipairs(call('ZRANGEBYSCORE', K .. 'minutes', '-inf', decimal(wall - statistics_kept),
+    'LIMIT', 0, SLICE)) do
+    zset('minutes', minute, false)
+    gone[#gone + 1] = K .. 'minute:' .. minute
+  end
+  commit()
+end
+
+local touched = work_off(limit)
+for _, name in ipairs(all_queues()) do
+  local moved = promote(name, limit) + expire(name, limit)
+  if moved > 0 then matters = true end
+  touched = touched + moved
+end
+touched = touched + prune()
+forget()
+return answer(touched)
