@@ -67,8 +67,8 @@ local function forget()
       hset('knows', workers[i], false)
     end
   end
-  for _, minute in ipairs(call('ZRANGEBYSCORE', K .. 'minutes', '-inf', decimal(wall - statistics_kept),
-    'LIMIT', 0, SLICE)) do
+  for _, minute in ipairs(call('ZRANGEBYSCORE', K .. 'minutes', '-inf',
+    decimal(floor((wall - statistics_kept) / 60000000)), 'LIMIT', 0, SLICE)) do
     zset('minutes', minute, false)
     gone[#gone + 1] = K .. 'minute:' .. minute
   end
