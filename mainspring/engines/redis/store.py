@@ -17,7 +17,7 @@ from mainspring.engines.redis.insert import insert
 from mainspring.engines.redis.parts import Parts
 from mainspring.engines.redis.settle import Batch
 from mainspring.engines.redis.trouble import trouble
-from mainspring.errors import StoreUnavailable, Unsupported
+from mainspring.errors import StoreFull, StoreUnavailable, Unsupported
 from mainspring.job import (
     Changed,
     Claimed,
@@ -130,11 +130,11 @@ class RedisStore:
         batch = Batch(transitions, parts.handed)
         token = b"" if claim is None else pack_token(claim.grant.token)
         wish = b"" if claim is None else pack_wish(claim)
-        told = parts.client.run("exchange", token, wish, *batch.arguments(), now=now)
+        told = self._exchange(token, wish, batch.arguments(), now)
         settled = batch.settled(told, parts.statistics)
         jobs: list[Claimed] = []
         more, next_due = 0, b""
-        if claim is not None:
+        if claim is not None and told[5]:
             more, next_due, taken = told[5]
             jobs = claimed(parts.policies, claim.grant.token, taken)
             parts.hand_out(claim.grant.token, jobs, int(told[0]))
@@ -142,6 +142,18 @@ class RedisStore:
         return Exchanged(
             jobs, settled.lost, settled.cancelled, int(next_due) if next_due else None, bool(more)
         )
+
+    def _exchange(
+        self, token: bytes, wish: bytes, transitions: Sequence[Any], now: Now | None
+    ) -> Any:
+        client = self._parts.client
+        try:
+            return client.run("exchange", token, wish, 0, *transitions, now=now)
+        except StoreFull:
+            if not transitions:
+                raise
+            # What has ended is written although the memory is full; nothing more is begun.
+            return client.run("exchange", b"", b"", 1, *transitions, now=now)
 
     def heartbeat(
         self,

@@ -3,6 +3,7 @@
 
 local states, reason = tonumber(ARGV[3]), ARGV[4]
 local numbers, told, ended = {unpack(ARGV, 5)}, {}, {}
+frugal = true
 
 load(numbers)
 for _, number in ipairs(numbers) do

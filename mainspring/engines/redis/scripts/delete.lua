@@ -3,6 +3,7 @@
 
 local states = tonumber(ARGV[3])
 local numbers, chosen, told, ended = {unpack(ARGV, 4)}, {}, {}, {}
+frugal = true
 
 load(numbers)
 for _, number in ipairs(numbers) do

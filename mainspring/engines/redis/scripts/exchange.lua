@@ -1,5 +1,6 @@
 -- Settle finished attempts and claim the next jobs. ARGV: the clocks, the claim (token, wish as
--- msgpack; empty: none), how many groups of successes, the groups, the other transitions.
+-- msgpack; empty: none), whether to go on although the memory is full, how many groups of
+-- successes, the groups, the other transitions.
 --
 -- A group is (token, queue, how many) and so many of number .. run time .. result: attempts that
 -- succeeded under one grant. Its queue is empty where the caller does not know it. Every other
@@ -140,8 +141,8 @@ local function settle_others(from)
 end
 
 local function settle_all()
-  local at = 6
-  for _ = 1, tonumber(ARGV[5]) do
+  local at = 7
+  for _ = 1, tonumber(ARGV[6]) do
     local n = tonumber(ARGV[at + 2])
     complete_group(ARGV[at], ARGV[at + 1], at + 3, n)
     at = at + 3 + n
@@ -352,6 +353,7 @@ local function wished()
   return wish
 end
 
-if #ARGV > 5 then settle_all() end
+frugal = ARGV[5] == '1'
+if #ARGV > 6 then settle_all() end
 local claimed = ARGV[3] ~= '' and claim(ARGV[3], wished()) or {}
 return answer({decimal(wall), lost, cancelled, again, told, claimed})

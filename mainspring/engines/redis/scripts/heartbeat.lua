@@ -7,6 +7,7 @@ local LOG_LINES, LOG_SIZE = 1000, 262144
 local worker, stopped, tasks, presence = ARGV[3], ARGV[4] == '1', ARGV[5], ARGV[6]
 local lease, tokens = tonumber(ARGV[7]), tonumber(ARGV[8])
 local first_note = 9 + tokens
+frugal = true
 
 local function unpark(new)
   for _, task in ipairs(new) do

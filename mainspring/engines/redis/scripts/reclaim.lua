@@ -2,6 +2,7 @@
 
 local token, worker = ARGV[3], ARGV[4]
 local lease, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
+frugal = true
 
 local function take_over()
   local taken, at = {}, {}

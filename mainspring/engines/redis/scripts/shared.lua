@@ -64,6 +64,9 @@ end
 local jobs, grants, queues, keys = {}, {}, {}, {}
 local bulk, hashes, zsets, sets, gone, counts, spans, dirty = {}, {}, {}, {}, {}, {}, {}, {}
 local matters = false -- whether workers or waiters should look
+local asked_for_room = false
+-- Whether to go on although the memory is full: what renews, ends or removes must.
+local frugal = false
 
 local function stage(kind, key, field, value)
   local fields = kind[key]
@@ -125,9 +128,18 @@ local function stage_objects()
   end
 end
 
+-- A server whose memory is full refuses a script at the first write that may take more, and then
+-- no other. So the first write, which changes nothing, decides.
+local function ask_for_room()
+  if asked_for_room then return end
+  asked_for_room = true
+  if frugal then call('DEL', K .. 'nothing') else call('SETRANGE', K .. 'number', 0, '') end
+end
+
 -- Write what is staged.
 local function commit()
   stage_objects()
+  ask_for_room()
   for _, key in ipairs(gone) do call('DEL', key) end
   for _, each in ipairs(bulk) do write(each[1], each[2], each[3]) end
   for key, fields in pairs(hashes) do

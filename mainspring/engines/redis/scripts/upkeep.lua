@@ -4,6 +4,7 @@
 local limit = tonumber(ARGV[3])
 local grants_kept, workers_kept, statistics_kept = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local PUT_OFF = 60000000
+frugal = true
 
 local KEEP = {[COMPLETED] = 'keep_completed', [FAILED] = 'keep_failed', [CANCELLED] = 'keep_cancelled'}
 
