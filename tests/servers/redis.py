@@ -37,7 +37,10 @@ class Server:
     def start(self) -> None:
         """Start, or start again on the same port and data."""
         command = [str(self.program), "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--dir", str(self.folder), "--save", "", *self.options]
+        self.run([*command, "--dir", str(self.folder), "--save", "", *self.options])
+
+    def run(self, command: list[str]) -> None:
+        """Start by this command, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS

@@ -66,6 +66,7 @@ class Client:
         self.tag = address.tag
         self._replicas = address.replicas
         self._cluster = address.kind == "cluster"
+        self._keys = (2, self.key("meta"), self.key("nothing"))
         with trouble(self.place):
             self.redis = connect(address)
         self.after_fork()
@@ -132,7 +133,7 @@ class Client:
             return [self._answer(call) for call in calls]
         pipe = self.redis.pipeline(transaction=False)
         for call in calls:
-            pipe.execute_command("EVALSHA", call.script.sha, 1, self.tag, *call.arguments)
+            pipe.execute_command("EVALSHA", call.script.sha, *self._keys, *call.arguments)
         if self._replicas:
             pipe.execute_command("WAIT", self._replicas, WAIT_MILLISECONDS)
         try:
@@ -165,7 +166,7 @@ class Client:
             return self._execute(script, arguments, writes)
 
     def _execute(self, script: Script, arguments: Sequence[Any], writes: bool) -> Any:
-        command = ("EVALSHA", script.sha, 1, self.tag, *arguments)
+        command = ("EVALSHA", script.sha, *self._keys, *arguments)
         if not (writes and self._replicas):
             return self.redis.execute_command(*command)
         pipe = self.redis.pipeline(transaction=False)
