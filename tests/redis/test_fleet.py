@@ -178,7 +178,10 @@ def watched(start: Start) -> Iterator[Watched]:
     watched.sentinel.remove()
 
 
-def test_a_store_follows_a_failover_and_keeps_what_was_acknowledged(watched: Watched) -> None:
+def test_a_store_follows_a_failover_and_keeps_what_was_acknowledged(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mainspring.engines.redis.client.WAIT_MILLISECONDS", 500)
     sentinel = redis.Redis(port=watched.sentinel.port, protocol=2)
     until(lambda: int(sentinel.execute_command("SENTINEL MASTER", "main")["num-slaves"]) == 1)
     store = open_store(watched.url)

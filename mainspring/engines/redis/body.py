@@ -26,6 +26,10 @@ from mainspring.job import NewJob, Policy, encode_policy
 
 HEAD = struct.Struct("<dBb10s16sHH")
 ROW = struct.Struct("<BBBBHII8s8sddd")
+HEAD_SIZE, NAMES_AT = HEAD.size, 36
+"""The names of queue and task, with their sizes before them, stand from `NAMES_AT` to
+`HEAD_SIZE` and both sizes."""
+
 _SIZE = struct.Struct("<I")
 _SIZES = struct.Struct("<HH")
 _TOKEN = struct.Struct("<q")
@@ -108,7 +112,7 @@ def policy_id(policy: Policy) -> bytes:
 
 
 @lru_cache(4096)
-def _names(queue: str, task: str) -> bytes:
+def _packed_names(queue: str, task: str) -> bytes:
     names = queue.encode(), task.encode()
     return _SIZES.pack(*map(len, names)) + b"".join(names)
 
@@ -121,9 +125,9 @@ def _front(flags: int, priority: int, policy: bytes) -> bytes:
 def pack_job(job: NewJob[Any], policy: bytes) -> bytes:
     """What the caller gave, as one value; equal jobs give equal bytes."""
     flags = SINGLE if job.policy.retry.max_retries == 0 else 0
-    names = _names(job.queue, job.task)
+    packed = _packed_names(job.queue, job.task)
     if not job.headers and not _is_rare(job):
-        return b"".join((_front(flags, job.priority, policy), job.id, names, job.payload))
+        return b"".join((_front(flags, job.priority, policy), job.id, packed, job.payload))
     sections = []
     if job.headers:
         flags |= HEADERS
@@ -137,7 +141,7 @@ def pack_job(job: NewJob[Any], policy: bytes) -> bytes:
         sections.append(_SIZE.pack(len(job.edges)))
         sections += [edge.parent + bytes((edge.run_anyway,)) for edge in job.edges]
     front = _front(flags, job.priority, policy)
-    return b"".join((front, job.id, names, *sections, job.payload))
+    return b"".join((front, job.id, packed, *sections, job.payload))
 
 
 def _is_rare(job: NewJob[Any]) -> bool:
@@ -187,12 +191,13 @@ def read_body(body: bytes) -> Body:
     """The parts of a body that every job has."""
     created, flags, priority, policy, id, queue_size, task_size = HEAD.unpack_from(body)
     at = HEAD.size + queue_size + task_size
-    queue, task = _read_names(body[36:at])
+    queue, task = names(body[NAMES_AT:at])
     return Body(int(created), flags, priority, policy, id, queue, task, at)
 
 
 @lru_cache(4096)
-def _read_names(data: bytes) -> tuple[str, str]:
+def names(data: bytes) -> tuple[str, str]:
+    """The names of queue and task, from their part of a body."""
     queue_size, _ = _SIZES.unpack_from(data)
     return data[4 : 4 + queue_size].decode(), data[4 + queue_size :].decode()
 

@@ -28,7 +28,7 @@ local function complete_group(token, queue, from, n)
   for i = 1, n do numbers[i] = sub(ARGV[from + i - 1], 1, 14) end
   local rows = read_many(K .. 'at', numbers)
   local at, index, results, done = {}, {}, {}, {}
-  local stamp, now = pack('<d', wall), decimal(wall)
+  local stamp = pack('<d', wall)
   local tail = token .. token
   local amount = 0
   for i = 1, n do
@@ -45,8 +45,7 @@ local function complete_group(token, queue, from, n)
       done[number] = true
       at[2 * amount - 1] = number
       at[2 * amount] = '\6\6' .. sub(row, 3, 14) .. tail .. sub(argument, 15, 22) .. NOBODY .. stamp
-      index[2 * amount - 1] = now
-      index[2 * amount] = number
+      index[amount] = number .. stamp
       if #argument > 22 then
         results[#results + 1] = number
         results[#results + 1] = sub(argument, 24)
@@ -55,7 +54,7 @@ local function complete_group(token, queue, from, n)
   end
   if amount == 0 then return end
   write_later('HSET', 'at', at)
-  write_later('ZADD', 'ended:6:' .. queue, index)
+  write_later('RPUSH', 'ended:6:' .. queue, index)
   write_later('HSET', 'result', results)
   count(queue, RUNNING, -amount)
   count(queue, COMPLETED, amount)

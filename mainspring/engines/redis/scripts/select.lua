@@ -78,7 +78,11 @@ local function few_by_state()
   local ended = {}
   for state = COMPLETED, CANCELLED do if has(states, 2 ^ state) then ended[#ended + 1] = state end end
   for _, name in ipairs(all_queues()) do
-    for _, state in ipairs(ended) do add(call('ZRANGE', K .. 'ended:' .. state .. ':' .. name, 0, -1)) end
+    for _, state in ipairs(ended) do
+      for _, entry in ipairs(call('LRANGE', K .. 'ended:' .. state .. ':' .. name, 0, -1)) do
+        set[sub(entry, 1, 14)] = true
+      end
+    end
     if has(states, 2 ^ PENDING) then
       add(call('ZRANGE', K .. 'ready:' .. name, 0, -1))
       add(call('ZRANGE', K .. 'alone:' .. name, 0, -1))

@@ -342,11 +342,14 @@ local function index(job, there)
   elseif state == RUNNING then
     if has(job.bits, ASKED) then sset('asked', job.n, there) end
   else
+    -- Ended jobs stand in a list in the order of their ends, which is cheap; an entry that is out of
+    -- date tells by its time.
     local keep = own_keep(job)
     if not there or keep then
       zset('kept', job.n, there and job.at + max(keep, AT_LEAST))
+    else
+      write_later('RPUSH', ended_key(job), {job.n .. pack('<d', job.at)})
     end
-    if not there or not keep then zset(ended_key(job), job.n, there and job.at) end
   end
   if has(job.flags, EXPIRES) and state < COMPLETED and state ~= RUNNING then
     zset('expiry:' .. job.queue, job.n, there and moment_of(job))

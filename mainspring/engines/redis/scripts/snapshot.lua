@@ -25,8 +25,9 @@ end
 local lanes = {}
 for _, name in ipairs(all_queues()) do
   local function ranked(key) return call('ZRANGE', K .. key .. name, 0, -1, 'WITHSCORES') end
+  local function listed(state) return call('LRANGE', K .. 'ended:' .. state .. ':' .. name, 0, -1) end
   lanes[#lanes + 1] = {name, ranked('ready:'), ranked('alone:'), ranked('due:'), ranked('later:'),
-    ranked('expiry:'), ranked('ended:6:'), ranked('ended:7:'), ranked('ended:8:')}
+    ranked('expiry:'), listed(COMPLETED), listed(FAILED), listed(CANCELLED)}
 end
 
 local function all(key) return call('HGETALL', K .. key) end

@@ -25,22 +25,40 @@ local function put_off(job)
   end
 end
 
-local function prune_some(numbers)
+local function prune_one(job)
+  local till = put_off(job)
+  if till then zset('kept', job.n, till) else remove(job) end
+end
+
+-- Those at the head of a list of ended jobs that ended before this moment: a step. How many.
+local function prune_list(key, before)
+  local numbers, times = {}, {}
+  for i, entry in ipairs(call('LRANGE', K .. key, 0, limit - 1)) do
+    times[i] = parse('<d', entry, 15)
+    if times[i] > before then break end
+    numbers[i] = sub(entry, 1, 14)
+  end
+  if #numbers == 0 then return 0 end
   load(numbers)
-  local n = 0
-  for _, number in ipairs(numbers) do
+  for i, number in ipairs(numbers) do
     local job = jobs[number]
-    local till = job and put_off(job)
-    if till then
-      zset(ended_key(job), number, false)
-      zset('kept', number, till)
-    elseif job then
-      remove(job)
-      n = n + 1
-    end
+    if job and ended_key(job) == key and job.at == times[i] then prune_one(job) end
+  end
+  write_later('LTRIM', key, {#numbers, -1})
+  commit()
+  return #numbers
+end
+
+-- Those whose time is their own, or was put off: a step. How many.
+local function prune_kept()
+  local numbers = call('ZRANGEBYSCORE', K .. 'kept', '-inf', decimal(wall), 'LIMIT', 0, limit)
+  if #numbers == 0 then return 0 end
+  load(numbers)
+  for _, number in ipairs(numbers) do
+    if jobs[number] then prune_one(jobs[number]) end
   end
   commit()
-  return n
+  return #numbers
 end
 
 local function prune()
@@ -48,11 +66,10 @@ local function prune()
   for _, name in ipairs(all_queues()) do
     for state, setting in pairs(KEEP) do
       local before = wall - max(AT_LEAST, queue_row(name)[setting])
-      n = n + prune_some(call('ZRANGEBYSCORE', K .. 'ended:' .. state .. ':' .. name, '-inf',
-        decimal(before), 'LIMIT', 0, limit))
+      n = n + prune_list('ended:' .. state .. ':' .. name, before)
     end
   end
-  return n + prune_some(call('ZRANGEBYSCORE', K .. 'kept', '-inf', decimal(wall), 'LIMIT', 0, limit))
+  return n + prune_kept()
 end
 
 local function forget()
