@@ -193,44 +193,98 @@ local function task_of(body)
   return sub(body, 41 + queue, 40 + queue + task)
 end
 
--- What a wish gets: chosen jobs one by one, from groups of lanes, each group in one order.
+local function careful(row, body)
+  if row then return has(byte(row, 4), CAREFUL) end
+  return has(byte(body, 9), SINGLE)
+end
+
+-- What a wish gets.
+local function new_choice(wish)
+  return {wish = wish, slots = wish.slots, alone = wish.alone, n = 0, full = wish.limit <= 0,
+    numbers = {}, rows = {}, bodies = {}, scores = {}, lanes = {}}
+end
+
+local function add(choice, lane, i)
+  local n = choice.n + 1
+  choice.n = n
+  choice.numbers[n], choice.rows[n], choice.bodies[n] = lane.numbers[i], lane.rows[i], lane.bodies[i]
+  choice.scores[n], choice.lanes[n] = lane.scores[i], lane
+  lane.taken[#lane.taken + 1] = lane.numbers[i]
+  choice.full = n == choice.wish.limit
+end
+
+-- The next job of a lane: taken, passed over, or in the way of all others.
+local function consider(choice, lane)
+  local wish, i = choice.wish, lane.i
+  lane.i = i + 1
+  local take = not wish.tasks or wish.tasks[task_of(lane.bodies[i])]
+  if take and lane.suspects then
+    take = choice.alone > 0
+    choice.alone = take and choice.alone - 1 or choice.alone
+  elseif take then
+    if choice.slots <= 0 and careful(lane.rows[i], lane.bodies[i]) then
+      choice.full = true
+      return
+    end
+    choice.slots = choice.slots - 1
+  end
+  if take then add(choice, lane, i) else lane.whole = false end
+end
+
+-- The rest of a page of the only lane, as far as nothing has to be weighed.
+local function add_page(choice, lane)
+  local from = lane.i
+  local to = min(lane.n, from + choice.wish.limit - choice.n - 1)
+  local n = choice.n - from + 1
+  local numbers, rows, bodies, scores, lanes = choice.numbers, choice.rows, choice.bodies, choice.scores, choice.lanes
+  local taken, lane_numbers, lane_rows, lane_bodies = lane.taken, lane.numbers, lane.rows, lane.bodies
+  local before = #taken - from + 1
+  for i = from, to do
+    local row, body = lane_rows[i], lane_bodies[i]
+    if choice.slots <= i - from and careful(row, body) then
+      to = i - 1
+      break
+    end
+    numbers[n + i], rows[n + i], bodies[n + i] = lane_numbers[i], row, body
+    scores[n + i], lanes[n + i] = lane.scores[i], lane
+    taken[before + i] = lane_numbers[i]
+  end
+  choice.n, choice.slots, lane.i = n + to, choice.slots - (to - from + 1), to + 1
+  choice.full = choice.n == choice.wish.limit or to < lane.n
+end
+
+local function is_only(lane, lanes)
+  for _, other in ipairs(lanes) do
+    if other ~= lane and not other.ended then return false end
+  end
+  return true
+end
+
+-- Choose from groups of lanes, each group in one order. The choice is full if it stopped at its
+-- limit or at a careful job.
 local function choose(groups, wish)
-  local got = {numbers = {}, rows = {}, bodies = {}, scores = {}, lanes = {}}
-  local n, slots, alone = 0, wish.slots, wish.alone
-  if wish.limit <= 0 then return got, false end
+  local choice = new_choice(wish)
+  if choice.full then
+    choice.full = false
+    return choice
+  end
   for _, lanes in ipairs(groups) do
     local looked = 0
     local size = wish.limit
     if #lanes > 1 then size = max(16, floor(wish.limit / 2)) end
     if wish.tasks then size = max(size, 256) end
-    while not (wish.tasks and wish.reach and looked >= wish.reach) do
+    while not choice.full and not (wish.tasks and wish.reach and looked >= wish.reach) do
       local lane = next_lane(lanes, min(size, SLICE))
       if not lane then break end
-      local i = lane.i
-      lane.i, looked = i + 1, looked + 1
-      local number, row, body = lane.numbers[i], lane.rows[i], lane.bodies[i]
-      local take = not wish.tasks or wish.tasks[task_of(body)]
-      if take and lane.suspects then
-        take = alone > 0
-        alone = take and alone - 1 or alone
-      elseif take then
-        local careful
-        if row then careful = has(byte(row, 4), CAREFUL) else careful = has(byte(body, 9), SINGLE) end
-        if careful and slots <= 0 then return got, true end
-        slots = slots - 1
-      end
-      if take then
-        n = n + 1
-        got.numbers[n], got.rows[n], got.bodies[n] = number, row, body
-        got.scores[n], got.lanes[n] = lane.scores[i], lane
-        lane.taken[#lane.taken + 1] = number
-        if n == wish.limit then return got, true end
+      looked = looked + 1
+      if not wish.tasks and not lane.suspects and is_only(lane, lanes) then
+        add_page(choice, lane)
       else
-        lane.whole = false
+        consider(choice, lane)
       end
     end
   end
-  return got, false
+  return choice
 end
 
 local function groups_of(names, wish)
@@ -246,54 +300,72 @@ end
 
 -- --- taking -------------------------------------------------------------------------------------
 
-local function running_row(row, body, score, token, stamp)
-  if row then
-    local attempt, claims = parse('<I4I4', row, 7)
-    return '\4' .. sub(row, 2, 6) .. pack('<I4I4', attempt + 1, claims + 1) .. sub(row, 15, 22)
-      .. token .. sub(row, 31, 46) .. stamp
-  end
-  local flags = byte(body, 9)
+local function moved_row(row, token, stamp)
+  local attempt, claims = parse('<I4I4', row, 7)
+  return '\4' .. sub(row, 2, 6) .. pack('<I4I4', attempt + 1, claims + 1) .. sub(row, 15, 22)
+    .. token .. sub(row, 31, 46) .. stamp
+end
+
+-- The row of a first attempt up to its score, by the flags of the body.
+local function first_row(flags, token)
   return char(RUNNING, 0, flags, has(flags, SINGLE) and CAREFUL or 0)
-    .. '\0\0\1\0\0\0\1\0\0\0' .. NOBODY .. token .. pack('<d', score)
-    .. (byte(body, 10) == 0 and NOBODY or sub(body, -8)) .. stamp
+    .. '\0\0\1\0\0\0\1\0\0\0' .. NOBODY .. token
+end
+
+local function running_rows(choice, token)
+  local stamp, rows, at, begun = pack('<d', wall), {}, {}, {}
+  local plain_tail, packed, score = NOBODY .. stamp, nil, nil
+  for i = 1, choice.n do
+    local body, row = choice.bodies[i], choice.rows[i]
+    local flags, priority = byte(body, 9, 10)
+    if row then
+      row = moved_row(row, token, stamp)
+    else
+      if not begun[flags] then begun[flags] = first_row(flags, token) end
+      if choice.scores[i] ~= score then
+        score = choice.scores[i]
+        packed = pack('<d', score)
+      end
+      row = begun[flags] .. packed .. (priority == 0 and plain_tail or sub(body, -8) .. stamp)
+    end
+    rows[i] = row
+    at[2 * i - 1] = choice.numbers[i]
+    at[2 * i] = row
+    if has(flags, EXPIRES) then zset('expiry:' .. choice.lanes[i].queue, choice.numbers[i], false) end
+  end
+  return rows, at
 end
 
 -- Move the chosen from their lanes under the grant: a step.
-local function take(got, wish, token)
-  local stamp, at, rows, amounts, seen = pack('<d', wall), {}, {}, {}, {}
-  for i, number in ipairs(got.numbers) do
-    local body, lane = got.bodies[i], got.lanes[i]
-    local row = running_row(got.rows[i], body, got.scores[i], token, stamp)
-    rows[i] = row
-    at[2 * i - 1] = number
-    at[2 * i] = row
-    amounts[lane.queue] = (amounts[lane.queue] or 0) + 1
-    seen[lane] = true
-    if has(byte(body, 9), EXPIRES) then zset('expiry:' .. lane.queue, number, false) end
-  end
-  for lane in pairs(seen) do
-    local key = sub(lane.key, #K + 1)
-    if lane.whole then
-      write_later('ZREMRANGEBYRANK', key, {0, #lane.taken - 1})
-    else
-      write_later('ZREM', key, lane.taken)
+local function take(choice, groups, token)
+  local wish = choice.wish
+  local rows, at = running_rows(choice, token)
+  write_later('HSET', 'at', at)
+  for _, lanes in ipairs(groups) do
+    for _, lane in ipairs(lanes) do
+      local n = #lane.taken
+      if n > 0 then
+        local key = sub(lane.key, #K + 1)
+        if lane.whole then
+          write_later('ZREMRANGEBYRANK', key, {0, n - 1})
+        else
+          write_later('ZREM', key, lane.taken)
+        end
+        count(lane.queue, PENDING, -n)
+        count(lane.queue, RUNNING, n)
+      end
     end
   end
-  for queue, n in pairs(amounts) do
-    count(queue, PENDING, -n)
-    count(queue, RUNNING, n)
-  end
-  write_later('HSET', 'at', at)
-  new_grant(token, wish.worker, wish.lease, got.numbers)
+  new_grant(token, wish.worker, wish.lease, choice.numbers)
   commit()
-  return {got.numbers, rows, got.bodies}
+  return {choice.numbers, rows, choice.bodies}
 end
 
 -- Those among the chosen that the last slice of expiries did not reach are ended: a step.
-local function end_late(got)
+local function end_late(choice)
   local mortal, late = {}, {}
-  for i, number in ipairs(got.numbers) do
-    if has(byte(got.bodies[i], 9), EXPIRES) then mortal[#mortal + 1] = number end
+  for i, number in ipairs(choice.numbers) do
+    if has(byte(choice.bodies[i], 9), EXPIRES) then mortal[#mortal + 1] = number end
   end
   for i, moment in ipairs(read_many(K .. 'mortal', mortal)) do
     if moment and tonumber(moment) <= wall then late[#late + 1] = mortal[i] end
@@ -327,18 +399,19 @@ local function claim(token, wish)
     promote(name, max(SLICE, wish.limit))
     expire(name, SLICE)
   end
-  local got, more
+  local groups, choice
   repeat
     jobs = {}
-    got, more = choose(groups_of(names, wish), wish)
-  until not end_late(got)
-  local taken = #got.numbers > 0 and take(got, wish, token) or {{}, {}, {}}
+    groups = groups_of(names, wish)
+    choice = choose(groups, wish)
+  until not end_late(choice)
+  local taken = choice.n > 0 and take(choice, groups, token) or {{}, {}, {}}
   local next_due
   for _, name in ipairs(names) do
     local head = call('ZRANGE', K .. 'due:' .. name, 0, 0, 'WITHSCORES')
     if head[2] then next_due = min(next_due or tonumber(head[2]), tonumber(head[2])) end
   end
-  return {more and 1 or 0, next_due and decimal(next_due) or '', taken}
+  return {choice.full and 1 or 0, next_due and decimal(next_due) or '', taken}
 end
 
 local function wished()
