@@ -5,6 +5,7 @@ found by asking again. After a reconnection everybody is told to look.
 """
 
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -105,7 +106,7 @@ class Bell:
                         pause = 0.01
             except (told.RedisError, OSError):
                 self._hearing.clear()
-                threading.Event().wait(pause)
+                time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             finally:
                 with suppress(told.RedisError, OSError):

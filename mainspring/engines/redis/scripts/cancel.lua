@@ -2,7 +2,7 @@
 -- were selected as a bit mask, the reason, numbers. Answers (id, words of a refusal) pairs.
 
 local states, reason = tonumber(ARGV[3]), ARGV[4]
-local numbers, told, ended = {unpack(ARGV, 5)}, {}, {}
+local numbers, told, ended = arguments_from(5), {}, {}
 frugal = true
 
 load(numbers)

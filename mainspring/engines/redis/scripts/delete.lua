@@ -2,7 +2,7 @@
 -- selected as a bit mask, numbers. Answers (id, words of a refusal) pairs.
 
 local states = tonumber(ARGV[3])
-local numbers, chosen, told, ended = {unpack(ARGV, 4)}, {}, {}, {}
+local numbers, chosen, told, ended = arguments_from(4), {}, {}, {}
 frugal = true
 
 load(numbers)

@@ -3,6 +3,7 @@
 -- the notes: (number, token, time, text, percent or empty).
 
 local LOG_LINES, LOG_SIZE = 1000, 262144
+local MOST_UNPARKED = 10000 -- more fall due by themselves within minutes
 
 local worker, stopped, tasks, presence = ARGV[3], ARGV[4] == '1', ARGV[5], ARGV[6]
 local lease, tokens = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -11,7 +12,7 @@ frugal = true
 
 local function unpark(new)
   for _, task in ipairs(new) do
-    local parked = call('SMEMBERS', K .. 'parked:' .. task)
+    local parked = call('SRANDMEMBER', K .. 'parked:' .. task, MOST_UNPARKED)
     load(parked)
     for _, number in ipairs(parked) do
       local job = jobs[number]

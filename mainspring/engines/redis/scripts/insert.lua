@@ -105,6 +105,7 @@ local function compared(ids, known)
     else
       local job = {blob = blob}
       read_head(job, NOBODY .. blob)
+      job.body = NOBODY .. blob
       by_id[id], fresh[#fresh + 1], answers[i] = job, job, {same = job}
     end
   end
@@ -151,7 +152,7 @@ local function create(job)
   job.created = wall
   job.lift = lift_of(job)
   job.body = pack('<d', wall) .. job.blob .. (job.priority ~= 0 and pack('<d', job.lift) or '')
-  never_moved(job)
+  never_moved(job, job.body)
   jobs[job.n] = job
   stage_queue(job.queue, job.task == 'message')
   hset('body', job.n, job.body)

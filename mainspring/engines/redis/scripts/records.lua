@@ -1,7 +1,7 @@
 -- Jobs as they stand. ARGV: the clocks, 'id' or 'number', then ids or numbers. Answers for each that
 -- is there: number, body, row, result, progress, moment of expiry, last error, worker.
 
-local numbers = {unpack(ARGV, 4)}
+local numbers = arguments_from(4)
 if ARGV[3] == 'id' then numbers = read_many(K .. 'id', numbers) end
 local there = {}
 for i = 1, #ARGV - 3 do if numbers[i] then there[#there + 1] = numbers[i] end end

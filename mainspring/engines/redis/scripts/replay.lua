@@ -3,7 +3,7 @@
 -- refusal) pairs.
 
 local states = tonumber(ARGV[3])
-local numbers, back, told = {unpack(ARGV, 4)}, {}, {}
+local numbers, back, told = arguments_from(4), {}, {}
 
 -- Write the job's edges anew, to the parents that are still there. How many are open.
 local function renew_edges(job)

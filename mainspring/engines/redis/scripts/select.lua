@@ -28,8 +28,8 @@ end
 
 -- Look at these, which are in order; true when there are enough.
 local function look(numbers)
-  for from = 1, #numbers, CHUNK do
-    local part = {unpack(numbers, from, min(from + CHUNK - 1, #numbers))}
+  for from = 1, #numbers, FEW_BODIES do
+    local part = {unpack(numbers, from, min(from + FEW_BODIES - 1, #numbers))}
     local bodies, rows = read_many(K .. 'body', part), read_many(K .. 'at', part)
     looked = looked + #part
     for i, number in ipairs(part) do
@@ -120,7 +120,7 @@ end
 local chosen
 if by_ids then
   chosen = {}
-  local ids = {unpack(ARGV, 7)}
+  local ids = arguments_from(7)
   local numbers = read_many(K .. 'id', ids)
   for i = 1, #ids do if numbers[i] then chosen[numbers[i]] = true end end
 end

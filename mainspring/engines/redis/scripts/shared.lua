@@ -28,6 +28,8 @@ local X_DELAY, X_RUN_AT, X_EXPIRES, X_KEY, X_UNIQUE, X_UNIQUE_FOR, X_DUPLICATE, 
 local X_KEEP = 10
 
 local SLICE, CHUNK, SEGMENT = 1000, 500, 4096
+-- Of bodies, which may be large, fewer are looked at together, and the large are not kept.
+local FEW_BODIES, LARGE = 50, 4096
 local AT_LEAST = 600000000 -- an ended job is kept for ten minutes, so that a repeated insert is known
 local NOBODY = '\0\0\0\0\0\0\0\0'
 local ROW, ROW_SIZE = '<BBBBHI4I4c8c8ddd', 54
@@ -48,6 +50,13 @@ local function has(flags, flag) return band(flags, flag) ~= 0 end
 local function final(job) return job.state >= COMPLETED end
 
 -- --- reading in chunks --------------------------------------------------------------------------
+
+-- The arguments of the script from here on.
+local function arguments_from(first)
+  local found = {}
+  for i = first, #ARGV do found[i - first + 1] = ARGV[i] end
+  return found
+end
 
 local function read_many(key, fields)
   if #fields <= CHUNK then
@@ -201,7 +210,7 @@ end
 local HEAD = '<dBbc10c16HH'
 local function read_head(job, body)
   local queue_size, task_size
-  job.body = body
+  job.body = #body <= LARGE and body or nil
   job.created, job.flags, job.priority, job.policy, job.id, queue_size, task_size = parse(HEAD, body)
   job.queue = sub(body, 41, 40 + queue_size)
   job.task = sub(body, 41 + queue_size, 40 + queue_size + task_size)
@@ -215,11 +224,11 @@ local function read_row(job, row)
   job.words = has(job.bits, WORDS) and sub(row, ROW_SIZE + 1) or nil
 end
 
-local function never_moved(job)
+local function never_moved(job, body)
   job.state, job.did, job.losses, job.attempt, job.claims = PENDING, 0, 0, 0, 0
   job.bits = has(job.flags, SINGLE) and CAREFUL or 0
   job.last, job.token, job.at = NOBODY, NOBODY, 0
-  job.lift = job.priority ~= 0 and parse('<d', job.body, #job.body - 7) or 0
+  job.lift = job.priority ~= 0 and parse('<d', body, #body - 7) or 0
   job.score = job.created - job.lift
 end
 
@@ -232,13 +241,17 @@ local function load(numbers)
       missing[#missing + 1] = number
     end
   end
-  local bodies, rows = read_many(K .. 'body', missing), read_many(K .. 'at', missing)
-  for i, number in ipairs(missing) do
-    if bodies[i] then
-      local job = {n = number}
-      read_head(job, bodies[i])
-      if rows[i] then read_row(job, rows[i]) else never_moved(job) end
-      jobs[number] = job
+  local rows = read_many(K .. 'at', missing)
+  for from = 1, #missing, FEW_BODIES do
+    local to = min(from + FEW_BODIES - 1, #missing)
+    for i, body in ipairs(call('HMGET', K .. 'body', unpack(missing, from, to))) do
+      if body then
+        local job = {n = missing[from + i - 1]}
+        local row = rows[from + i - 1]
+        read_head(job, body)
+        if row then read_row(job, row) else never_moved(job, body) end
+        jobs[job.n] = job
+      end
     end
   end
 end
@@ -247,9 +260,9 @@ end
 local function read_sections(job)
   if job.extra then return end
   job.extra, job.edges = {}, {}
-  local at, body = job.sections, job.body
-  if has(job.flags, HEADERS) then at = at + 4 + parse('<I4', body, at) end
   if not has(job.flags, EXTRA) then return end
+  local at, body = job.sections, job.body or call('HGET', K .. 'body', job.n)
+  if has(job.flags, HEADERS) then at = at + 4 + parse('<I4', body, at) end
   local size = parse('<I4', body, at)
   job.extra = cmsgpack.unpack(sub(body, at + 4, at + 3 + size))
   at = at + 4 + size

@@ -1,14 +1,21 @@
 -- Everything that `check` compares, in one moment. ARGV: the clocks.
 
-local told = call('HGETALL', K .. 'body')
 local heads, kids, fell, parents = {}, {}, {}, {}
-for i = 1, #told, 2 do
-  local job = {n = told[i]}
-  read_head(job, told[i + 1])
-  heads[#heads + 1] = {job.n, sub(told[i + 1], 1, job.sections - 1),
-    job.priority ~= 0 and sub(told[i + 1], -8) or NOBODY}
-end
-told = nil
+local cursor, seen = '0', {}
+repeat
+  local page = call('HSCAN', K .. 'body', cursor, 'COUNT', FEW_BODIES)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    local number, body = page[2][i], page[2][i + 1]
+    if not seen[number] then
+      local job = {n = number}
+      seen[number] = true
+      read_head(job, body)
+      heads[#heads + 1] = {number, sub(body, 1, job.sections - 1),
+        job.priority ~= 0 and sub(body, -8) or NOBODY}
+    end
+  end
+until cursor == '0'
 
 local at = call('HGETALL', K .. 'at')
 for i = 1, #at, 2 do
