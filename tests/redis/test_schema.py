@@ -6,7 +6,7 @@ from mainspring.engines import open_store
 from mainspring.errors import SchemaError
 from mainspring.job import HandedBack, Select
 from mainspring.store import Store
-from tests.contract.stage import Stage, Time, new
+from tests.contract.stage import Stage, Time, everything, ids, new
 from tests.redis.conftest import client_of
 from tests.servers.redis import Server
 
@@ -39,6 +39,26 @@ def test_a_key_that_turned_into_something_else_is_named(server: Server) -> None:
     with pytest.raises(SchemaError):
         store.exchange([], Stage(store, Time()).wish())
     store.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ready:default", "later:default", "tag:t", "key:k", "count", "span", "policy", "unique"],
+)
+def test_a_key_of_another_kind_keeps_an_insert_out_as_a_whole(store: Store, name: str) -> None:
+    stage = Stage(store, Time())
+    kept = stage.put(queue="kept", unique="k")
+    client = store._parts.client  # type: ignore[attr-defined]
+    before = client.redis.dump(client.key(name)) or b""
+    client.redis.delete(client.key(name))
+    client.redis.setrange(client.key(name), 0, "mine")
+    with pytest.raises(SchemaError):
+        stage.insert(new(), new(tags=("t",), key="k", unique="x", delay=5))
+    client.redis.delete(client.key(name))
+    if before:
+        client.redis.restore(client.key(name), 0, before)
+    assert store.check() == []
+    assert ids(everything(store)) == [kept.id]
 
 
 def test_two_prefixes_are_two_stores(server: Server) -> None:

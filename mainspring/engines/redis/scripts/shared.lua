@@ -147,9 +147,33 @@ local function ask_for_room()
   if frugal then call('DEL', K .. 'nothing') else call('SETRANGE', K .. 'number', 0, '') end
 end
 
+local KIND = {HSET = 'hash', RPUSH = 'list', LTRIM = 'list', ZADD = 'zset', ZREM = 'zset',
+  ZREMRANGEBYRANK = 'zset', SADD = 'set', INCRBY = 'string'}
+local kinds = {}
+
+-- No write can fail but by a key that somebody made into something else: so look at them before.
+local function must_be(kind, key)
+  if kinds[key] == kind then return end
+  local found = call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    error('WRONGTYPE ' .. key .. ' should be a ' .. kind .. ', it is a ' .. found)
+  end
+  kinds[key] = kind
+end
+
+local function look_at_kinds()
+  for _, each in ipairs(bulk) do must_be(KIND[each[1]], each[2]) end
+  for key in pairs(hashes) do must_be('hash', key) end
+  for key in pairs(zsets) do must_be('zset', key) end
+  for key in pairs(sets) do must_be('set', key) end
+  if next(counts) then must_be('hash', K .. 'count') end
+  if next(spans) then must_be('hash', K .. 'span') end
+end
+
 -- Write what is staged.
 local function commit()
   stage_objects()
+  look_at_kinds()
   ask_for_room()
   for _, key in ipairs(gone) do call('DEL', key) end
   for _, each in ipairs(bulk) do write(each[1], each[2], each[3]) end
