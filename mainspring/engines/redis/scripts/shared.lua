@@ -19,7 +19,7 @@ local band, bor, bnot = bit.band, bit.bor, bit.bnot
 local K = sub(KEYS[1], 1, -5)
 local SCHEDULED, BLOCKED, PENDING, RUNNING, RETRYING = 1, 2, 3, 4, 5
 local COMPLETED, FAILED, CANCELLED = 6, 7, 8
--- Flags of a body.
+-- Constants have names in capitals; they are inlined, see script.py. Flags of a body:
 local UNIQUE, EXPIRES, MARKED, EDGES, KEEPS, SINGLE, HEADERS, EXTRA = 1, 2, 4, 8, 16, 32, 64, 128
 -- Bits of a row. PARENT: other jobs wait or waited for it. WORDS: a reason stands behind the row.
 local CAREFUL, SUSPECT, KEPT, PARENT, ASKED, WORDS, ERRED = 1, 2, 4, 8, 16, 32, 64
