@@ -6,17 +6,14 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench.app import tasks
+from bench.places import PLACES, ROOT
 from mainspring import Mainspring
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
@@ -50,17 +47,26 @@ class Figure:
         }
 
 
+_urls: Callable[[], str] | None = None
+
+
+@contextlib.contextmanager
+def stores(name: str) -> Iterator[None]:
+    """Measure on stores of this kind (see `bench.places`) in the block."""
+    global _urls
+    with PLACES[name]() as _urls:
+        yield
+
+
 @contextlib.contextmanager
 def fresh() -> Iterator[Mainspring]:
-    """A new store in a folder of its own: on disk where the project is, not on a memory disk."""
-    place = ROOT / ".bench"
-    place.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        app = Mainspring(f"sqlite:///{folder}/jobs.db", tasks)
-        try:
-            yield app
-        finally:
-            app.close()
+    """A new store."""
+    assert _urls is not None
+    app = Mainspring(_urls(), tasks)
+    try:
+        yield app
+    finally:
+        app.close()
 
 
 @contextlib.contextmanager

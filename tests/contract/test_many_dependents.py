@@ -32,11 +32,13 @@ def only(job: NewJob[Any]) -> Select:
     return Select(ids=(job.id,))
 
 
-def test_a_replay_brings_back_a_slice_at_once_and_the_others_by_upkeep(stage: Stage) -> None:
+def test_a_replay_brings_back_at_least_a_slice_at_once_and_the_others_by_upkeep(
+    stage: Stage,
+) -> None:
     parent, _ = fallen_family(stage)
     assert stage.store.replay(only(parent), now=stage.now).ids == (parent.id,)
     assert stage.state(parent) is State.PENDING
-    assert stage.count(State.BLOCKED, "children") == SLICE
+    assert stage.count(State.BLOCKED, "children") >= SLICE
     assert stage.store.check() == []
     stage.tidy()
     assert stage.count(State.BLOCKED, "children") == MANY
@@ -92,7 +94,7 @@ def test_those_that_fell_through_others_come_back_in_slices_too(stage: Stage) ->
     assert stage.count(State.CANCELLED, "last") == 1_400
     stage.store.replay(only(parent), now=stage.now)
     assert stage.count(State.BLOCKED, "middle") == 700
-    assert stage.count(State.BLOCKED, "last") == SLICE - 700
+    assert stage.count(State.BLOCKED, "last") >= SLICE - 700
     stage.tidy()
     assert stage.count(State.BLOCKED, "last") == 1_400
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,17 +23,18 @@ ROOT = Path(__file__).resolve().parents[2]
 class Arena:
     """A store, workers on it, and the history of what was done."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.history = folder / "history"
         self.history.mkdir()
-        self.url = f"sqlite:///{folder}/jobs.db"
+        self.url = url
         self.recorder = Recorder(self.history, "arena")
         self.app = Mainspring(self.url, tasks)
         self.workers: list[subprocess.Popen[bytes]] = []
         self.log = folder / "workers.log"
 
-    def start_worker(self, *options: str) -> None:
-        command = [sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
+    def start_worker(self, *options: str, within: Sequence[str] = ()) -> None:
+        """Start one; `within` is a command that runs the command after it somewhere else."""
+        command = [*within, sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
         command += ["--url", self.url, "worker", "--lease", "1.5s", *options]
         env = os.environ | {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
         with self.log.open("ab") as log:
@@ -56,6 +57,13 @@ class Arena:
         if victim == worker.pid:
             worker.wait()
             self.workers.remove(worker)
+
+    def wait_until_running(self, workers: int) -> None:
+        """Until so many workers take jobs."""
+        end = time.monotonic() + 20
+        while len([w for w in self.app.workers() if w.state == "running"]) < workers:
+            assert time.monotonic() < end, self.log.read_text(errors="replace")
+            time.sleep(0.05)
 
     def wait_until_done(self, seconds: float) -> None:
         """Until every job has ended; the state of things is told if they do not."""
@@ -108,8 +116,8 @@ def dying(pids: list[int]) -> Iterator[None]:
 
 
 @contextmanager
-def arena(folder: Path) -> Iterator[Arena]:
-    place = Arena(folder)
+def arena(folder: Path, url: str) -> Iterator[Arena]:
+    place = Arena(folder, url)
     try:
         yield place
     finally:

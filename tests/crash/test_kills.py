@@ -12,14 +12,16 @@ from tests.crash.arena import Arena, arena, until
 from tests.crash.history import judge, read
 from tests.crash.workload import innocent, killer, note
 
-SECONDS = float(os.environ.get("CRASH_SECONDS", "20"))
+SECONDS = float(os.environ.get("CRASH_SECONDS", "10"))
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(SECONDS + 100)]
 
 
-def test_no_job_is_lost_doubled_or_run_again_without_a_reason_under_kill_9(tmp_path: Path) -> None:
+def test_no_job_is_lost_doubled_or_run_again_without_a_reason_under_kill_9(
+    tmp_path: Path, url: str
+) -> None:
     chance = random.Random(int(os.environ.get("CRASH_SEED", "1")))
-    with arena(tmp_path) as place:
+    with arena(tmp_path, url) as place:
         producing = threading.Event()
         producer = threading.Thread(target=_produce, args=(place, producing))
         producer.start()
@@ -52,8 +54,10 @@ def _produce(place: Arena, stop: threading.Event) -> None:
         stop.wait(0.05)
 
 
-def test_a_job_that_kills_its_worker_takes_no_innocent_neighbour_along(tmp_path: Path) -> None:
-    with arena(tmp_path) as place:
+def test_a_job_that_kills_its_worker_takes_no_innocent_neighbour_along(
+    tmp_path: Path, url: str
+) -> None:
+    with arena(tmp_path, url) as place:
         marks = [f"innocent-{n}" for n in range(60)]
         jobs = [innocent.job(mark) for mark in marks]
         jobs[30:30] = [killer.job("killer-1"), killer.job("killer-2")]

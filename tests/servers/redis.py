@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +22,18 @@ START_SECONDS = 20.0
 class Server:
     """A private server in a folder of its own, in memory unless told otherwise."""
 
-    def __init__(self, program: Path, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Path,
+        *options: str,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
+    ) -> None:
+        """`within` is a command that runs the command after it on another machine, `host`."""
         self.program = program
+        self.host = host
+        self.within = within
         self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="mainspring-server-"))
         self.port = port or free_port()
@@ -32,11 +43,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """Start, or start again on the same port and data."""
-        command = [str(self.program), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [*self.within, str(self.program), "--port", str(self.port), "--bind", self.host]
         self.run([*command, "--dir", str(self.folder), "--save", "", *self.options])
 
     def run(self, command: list[str]) -> None:
@@ -53,7 +64,7 @@ class Server:
     def answers(self) -> bool:
         """Whether it is there and has read its data."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self.host, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:

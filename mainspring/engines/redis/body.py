@@ -7,7 +7,7 @@ that times the queue's aging. See scripts/shared.lua for the places of all.
 import hashlib
 import struct
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +22,7 @@ from mainspring.engines.redis.codes import (
     SINGLE,
     UNIQUE,
 )
-from mainspring.job import NewJob, Policy, encode_policy
+from mainspring.job import Edge, NewJob, Policy, encode_policy
 
 HEAD = struct.Struct("<dBb10s16sHH")
 ROW = struct.Struct("<BBBBHII8s8sddd")
@@ -47,7 +47,7 @@ class Extra(Struct, frozen=True, array_like=True):
     key: str | None = None
     unique: str | None = None
     unique_for: int = 0
-    on_duplicate: str = "return"
+    on_duplicate: Literal["return", "replace", "error"] = "return"
     tags: tuple[str, ...] = ()
     label: str | None = None
     keep: int | None = None
@@ -207,7 +207,7 @@ class Sections(NamedTuple):
 
     headers: bytes | None
     extra: Extra
-    parents: tuple[bytes, ...]
+    edges: tuple[Edge, ...]
     payload: bytes
 
 
@@ -216,19 +216,19 @@ def read_sections(body: bytes, read: Body) -> Sections:
     at, end = read.sections, len(body) - (8 if read.priority else 0)
     if not read.flags & (HEADERS | EXTRA):
         return Sections(None, NOTHING, (), body[at:end])
-    headers, extra, parents = None, NOTHING, []
+    headers, extra, edges = None, NOTHING, list[Edge]()
     if read.flags & HEADERS:
         headers, at = _sized(body, at)
     if read.flags & EXTRA:
         packed, at = _sized(body, at)
         extra = _decode_extra(packed)
     if read.flags & EDGES:
-        (edges,) = _SIZE.unpack_from(body, at)
+        (count,) = _SIZE.unpack_from(body, at)
         at += _SIZE.size
-        for _ in range(edges):
-            parents.append(body[at : at + _EDGE - 1])
+        for _ in range(count):
+            edges.append(Edge(body[at : at + _EDGE - 1], body[at + _EDGE - 1] == 1))
             at += _EDGE
-    return Sections(headers, extra, tuple(parents), body[at:end])
+    return Sections(headers, extra, tuple(edges), body[at:end])
 
 
 def _sized(body: bytes, at: int) -> tuple[bytes, int]:

@@ -23,7 +23,9 @@ def insert(client: Client, jobs: Sequence[Job], now: Now | None) -> list[Inserte
         return []
     if any(job.edges for job in jobs):
         _refuse_circles(jobs)
-    kind, *answers = client.run_together("insert", *_arguments(jobs), now=now)
+    blobs: list[bytes] = []
+    head = heading(jobs, blobs)
+    kind, *answers = client.run_together("insert", *head, *blobs, now=now)
     if kind == b"first":
         (first,) = answers
         return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
@@ -37,11 +39,11 @@ def insert(client: Client, jobs: Sequence[Job], now: Now | None) -> list[Inserte
     raise _refusal(kind, jobs, *answers)
 
 
-def _arguments(jobs: Sequence[Job]) -> list[Any]:
+def heading(jobs: Sequence[Job], blobs: list[bytes]) -> list[Any]:
+    """What stands before jobs that are to be stored; each job is added to `blobs`."""
     queues: dict[str, bool] = {}
     policies: dict[bytes, bytes] = {}
     known: dict[int, tuple[Policy, bytes]] = {}
-    blobs = []
     for job in jobs:
         # Jobs of one task mostly share the policy object, so that it need not be compared.
         if (found := known.get(id(job.policy))) is None:
@@ -53,7 +55,7 @@ def _arguments(jobs: Sequence[Job]) -> list[Any]:
             queues[job.queue] = False
         blobs.append(pack_job(job, found[1]))
     listed = [part for pair in policies.items() for part in pair]
-    return [len(policies), _encode(list(queues.items())), *listed, *blobs]
+    return [len(policies), _encode(list(queues.items())), *listed]
 
 
 def _refuse_circles(jobs: Sequence[Job]) -> None:

@@ -31,6 +31,7 @@ def configure(client: Client, name: str, settings: Settings) -> QueueInfo:
     validate(settings)
     wanted = (
         None if settings.paused is None else int(settings.paused),
+        None if settings.by_hand is None else int(settings.by_hand),
         settings.aging,
         settings.keep_completed,
         settings.keep_cancelled,

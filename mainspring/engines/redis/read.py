@@ -23,6 +23,7 @@ from mainspring.store import Counts, Line, Presence
 
 PAGE = 1000
 
+_encode_error = msgspec.msgpack.Encoder().encode
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_headers = msgspec.msgpack.Decoder(dict[str, str]).decode
 _decode_presence = msgspec.msgpack.Decoder(Presence).decode
@@ -58,7 +59,7 @@ def _record(
     worker: bytes | None,
 ) -> Record:
     head = read_body(body)
-    headers, extra, parents, payload = read_sections(body, head)
+    headers, extra, edges, payload = read_sections(body, head)
     record = Record(
         id=head.id,
         number=int(number),
@@ -79,7 +80,7 @@ def _record(
         expires=None if moment is None else int(moment),
         headers={} if headers is None else _decode_headers(headers),
         tags=extra.tags,
-        parents=parents,
+        parents=tuple(edge.parent for edge in edges),
         policy=decode_policy(policies.body(head.policy)),
         error=None if error is None else read_error(error),
     )
@@ -122,6 +123,11 @@ def counts(client: Client) -> Counts:
     return answer
 
 
+def pack_error(error: JobError) -> bytes:
+    """An error behind its time."""
+    return _time.pack(error.at) + _encode_error(error)
+
+
 def read_error(data: bytes) -> JobError:
     """An error with the time that stands before it."""
     error = _decode_error(data[_time.size :])
@@ -142,11 +148,19 @@ def logs(client: Client, id: bytes, limit: int) -> list[Line]:
     """The newest lines of a job's log, oldest first."""
     if limit <= 0:
         return []
-    lines = []
-    for each in client.run("listed", "log", id, limit, writes=False):
-        at, attempt = _line.unpack_from(each)
-        lines.append(Line(int(at), attempt, each[_line.size :].decode()))
-    return lines
+    told = client.run("listed", "log", id, limit, writes=False)
+    return [Line(*read_line(each)) for each in told]
+
+
+def pack_line(at: int, attempt: int, text: str) -> bytes:
+    """A line of a job's log."""
+    return _line.pack(at, attempt) + text.encode()
+
+
+def read_line(data: bytes) -> tuple[int, int, str]:
+    """When, in which attempt, what."""
+    at, attempt = _line.unpack_from(data)
+    return int(at), attempt, data[_line.size :].decode()
 
 
 def workers(told: dict[bytes, bytes], lease: int) -> list[Presence]:

@@ -1,4 +1,4 @@
-"""The scripts, each from its .lua file, behind what they all share."""
+"""The scripts, each from its .lua file, behind what they share."""
 
 import hashlib
 import re
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 _FOLDER = Path(__file__).with_name("scripts")
+
+_BETWEEN = {"insert": ("storing",), "restore": ("storing",)}
+"""What some scripts share besides."""
 
 _LITERAL = r"(?:-?\d+|'[^'\n]*')"
 _CONSTANTS = re.compile(
@@ -26,7 +29,7 @@ class Script(NamedTuple):
 @cache
 def script(name: str) -> Script:
     """The script of this name."""
-    parts = (_FOLDER / f"{part}.lua" for part in ("shared", name))
+    parts = (_FOLDER / f"{part}.lua" for part in ("shared", *_BETWEEN.get(name, ()), name))
     text = _inlined("\n".join(part.read_text(encoding="utf-8") for part in parts))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import msgspec
 
-from mainspring.engines.redis import check, health, operate, queues, read, schema, statistics
+from mainspring.dossier import Dossier
+from mainspring.engines.redis import (
+    check,
+    dossiers,
+    health,
+    operate,
+    queues,
+    read,
+    schema,
+    statistics,
+)
 from mainspring.engines.redis.address import address
 from mainspring.engines.redis.body import pack_number, pack_token, unpack_token
 from mainspring.engines.redis.claim import claimed, pack_wish
@@ -262,6 +272,15 @@ class RedisStore:
     def statistics(self, since: int) -> list[Minute]:
         self._parts.flush(at_once=True)
         return statistics.read(self._parts.client, since)
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        parts = self._parts
+        return dossiers.dump(parts.client, parts.policies, after, limit)
+
+    def restore(self, jobs: Sequence[Dossier]) -> int:
+        return dossiers.restore(self._parts.client, jobs)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
--- Change a queue's settings. ARGV: the clocks, the name, then paused, aging, keep_completed,
+-- Change a queue's settings. ARGV: the clocks, the name, then paused, by_hand, aging, keep_completed,
 -- keep_cancelled and keep_failed, each empty to leave it. Answers the settings.
 
 local name = ARGV[3]
 local queue = queue_row(name)
-for i, setting in ipairs({'paused', 'aging', 'keep_completed', 'keep_cancelled', 'keep_failed'}) do
+for i, setting in ipairs({'paused', 'by_hand', 'aging', 'keep_completed', 'keep_cancelled', 'keep_failed'}) do
   queue[setting] = tonumber(ARGV[3 + i]) or queue[setting]
 end
 write_queue(name, queue)

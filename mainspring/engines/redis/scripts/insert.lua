@@ -1,36 +1,7 @@
 -- Store jobs, all or none. ARGV: the clocks, how many policies, a list of (queue, by hand) as
 -- msgpack, the policies (id, body), then the jobs as they will stand in `body` behind the time.
 
-local policies = tonumber(ARGV[3])
-local wanted = cmsgpack.unpack(ARGV[4])
-local first_job = 5 + 2 * policies
 local amount = #ARGV - first_job + 1
-
-local function stage_policies()
-  local ids = {}
-  for i = 1, policies do ids[i] = ARGV[3 + 2 * i] end
-  local there = read_many(K .. 'policy', ids)
-  for i, id in ipairs(ids) do
-    if not there[i] then hset('policy', id, ARGV[4 + 2 * i]) end
-  end
-end
-
-local function stage_queue(name, by_hand)
-  local queue = queue_row(name)
-  if queue.new or (by_hand and queue.by_hand == 0) then
-    if by_hand then queue.by_hand = 1 end
-    write_queue(name, queue)
-  end
-end
-
-local function stage_span(first, n)
-  local last = first + n - 1
-  for segment = floor(first / SEGMENT), floor(last / SEGMENT) do
-    local from, to = max(first, segment * SEGMENT), min(last, segment * SEGMENT + SEGMENT - 1)
-    local field = decimal(segment)
-    spans[field] = (spans[field] or 0) + to - from + 1
-  end
-end
 
 local function content(body)
   return byte(body, 10) == 0 and sub(body, 9) or sub(body, 9, -9)

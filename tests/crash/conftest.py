@@ -1,0 +1,20 @@
+"""The stores that are put under fire: one of each engine, shared by several processes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.servers.redis import in_folder, redis_url, valkey_url
+
+URLS = {
+    "sqlite": lambda folder: f"sqlite:///{folder}/jobs.db",
+    "redis": lambda folder: in_folder(redis_url(), folder),
+    "valkey": lambda folder: in_folder(valkey_url(), folder),
+}
+
+
+@pytest.fixture(params=URLS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store can be, of every engine."""
+    url: str = URLS[request.param](tmp_path)
+    return url
