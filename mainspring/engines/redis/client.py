@@ -129,14 +129,15 @@ class Client:
     def _serve(self) -> None:
         """Make all calls that wait now, with the lock held."""
         calls, self._waiting[:MOST_TOGETHER] = self._waiting[:MOST_TOGETHER], []
-        answers: list[Any]
+        answers: list[Any] = [StoreUnavailable(f"{self.place}: interrupted")] * len(calls)
         try:
             answers = self._run_all(calls)
         except Exception as error:
             answers = [error] * len(calls)
-        for call, answer in zip(calls, answers, strict=True):
-            call.answer.append(answer)
-            call.done.set()
+        finally:  # whatever ends this thread, the others do not wait for ever
+            for call, answer in zip(calls, answers, strict=True):
+                call.answer.append(answer)
+                call.done.set()
 
     def _run_all(self, calls: Sequence[_Call]) -> list[Any]:
         if len(calls) == 1 or self._cluster:
