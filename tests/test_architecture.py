@@ -181,6 +181,14 @@ def test_only_the_sqlite_engine_imports_sqlite3() -> None:
     )
 
 
+def test_only_the_redis_engine_imports_redis() -> None:
+    assert not offences(
+        (module, name)
+        for module, name in edges()
+        if name.split(".")[0] == "redis" and not within(module, {"mainspring.engines.redis"})
+    )
+
+
 def test_an_engine_knows_values_and_the_contract_and_nothing_above() -> None:
     allowed = VALUES | {"mainspring.ids", "mainspring.settings"}
     assert not offences(

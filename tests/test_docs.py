@@ -98,7 +98,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_blocks_of_the_page_do_what_they_say(page: Path, tmp_path: Path) -> None:
     blocks = BLOCK.findall(page.read_text())
-    assert blocks or page.stem == "guarantees"
+    assert blocks or page.stem in ("guarantees", "redis")
     if page.stem == "workers":
         (tmp_path / "jobs.py").write_text(next(b for b in BLOCK.findall(PAGES[0].read_text()))[1])
     reader = Reader(tmp_path)

@@ -182,10 +182,15 @@ def test_a_replica_is_no_place_to_write(server: Server, replica: Server) -> None
         open_store(replica.url)
 
 
-def test_nobody_at_the_address_is_unavailable(server: Server) -> None:
+@pytest.mark.parametrize(
+    "form",
+    ["redis://{}", "redis+cluster://{}", "redis+sentinel://{}/main"],
+    ids=["server", "cluster", "sentinel"],
+)
+def test_nobody_at_the_address_is_unavailable(server: Server, form: str) -> None:
     server.kill()
     with pytest.raises(StoreUnavailable):
-        open_store(server.url)
+        open_store(form.format(f"127.0.0.1:{server.port}"))
 
 
 def test_a_wrong_password_is_a_mistake_in_the_address(start: Start) -> None:

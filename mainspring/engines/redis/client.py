@@ -84,8 +84,16 @@ class Client:
         """The name of a part of the store on the server."""
         return f"{self.tag}:{name}"
 
-    def run(self, name: str, *arguments: Any, now: Now | None = None, writes: bool = True) -> Any:
-        """The answer of a script. A lost connection is tried once more: all verbs bear that."""
+    def run(
+        self,
+        name: str,
+        *arguments: Any,
+        now: Now | None = None,
+        writes: bool = True,
+        repeat: bool = True,
+    ) -> Any:
+        """The answer of a script. If the connection is lost it is tried once more, unless the
+        script must not run twice (`repeat`)."""
         with trouble(self.place):
             call = script(name), self._arguments(now, arguments)
             try:
@@ -93,6 +101,8 @@ class Client:
             except (told.TimeoutError, told.BusyLoadingError, told.AuthenticationError):
                 raise
             except told.ConnectionError:
+                if not repeat:
+                    raise
                 return self._run(*call, writes)
 
     def run_together(self, name: str, *arguments: Any, now: Now | None = None) -> Any:
@@ -119,14 +129,15 @@ class Client:
     def _serve(self) -> None:
         """Make all calls that wait now, with the lock held."""
         calls, self._waiting[:MOST_TOGETHER] = self._waiting[:MOST_TOGETHER], []
-        answers: list[Any]
+        answers: list[Any] = [StoreUnavailable(f"{self.place}: interrupted")] * len(calls)
         try:
             answers = self._run_all(calls)
         except Exception as error:
             answers = [error] * len(calls)
-        for call, answer in zip(calls, answers, strict=True):
-            call.answer.append(answer)
-            call.done.set()
+        finally:  # whatever ends this thread, the others do not wait for ever
+            for call, answer in zip(calls, answers, strict=True):
+                call.answer.append(answer)
+                call.done.set()
 
     def _run_all(self, calls: Sequence[_Call]) -> list[Any]:
         if len(calls) == 1 or self._cluster:

@@ -113,18 +113,11 @@ def health(client: Client, replicas: int) -> Health:
         warnings.append(
             f"{found.replicas} replicas are connected, durability=wait:{replicas} needs {replicas}"
         )
-    with trouble(client.place):
-        jobs = client.redis.hlen(client.key("body"))
     return Health(
         engine="redis",
         version=found.version,
         schema=VERSION,
         durability=durability(found, replicas),
         warnings=tuple(warnings),
-        figures={
-            "used_bytes": found.used,
-            "limit_bytes": found.limit,
-            "replicas": float(found.replicas),
-            "jobs": float(jobs),
-        },
+        figures={"used_bytes": found.used, "limit_bytes": found.limit},
     )

@@ -114,7 +114,7 @@ def write(client: Client, tallies: dict[Place, Tally]) -> None:
             for bucket, n in buckets.items():
                 sums += (minute, _encode((queue, task, name, bucket)), n)
     if sums:
-        client.run("tally", *sums)
+        client.run("tally", *sums, repeat=False)
 
 
 def read(client: Client, since: int) -> list[Minute]:

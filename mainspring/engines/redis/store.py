@@ -182,6 +182,7 @@ class RedisStore:
             *map(pack_token, tokens),
             *(part for note in notes for part in _note(note)),
             now=now,
+            repeat=not notes,
         )
         lost, cancel, paused = told
         gone = tuple(map(unpack_token, lost))

@@ -27,6 +27,7 @@ _KINDS_AWAY = (
     told.ClusterDownError,
     told.MasterDownError,
     told.TryAgainError,
+    told.RedisClusterException,
 )
 
 
@@ -53,7 +54,7 @@ def trouble(place: str) -> Iterator[None]:
     """Raise what the server and the network say in the block as errors of ours."""
     try:
         yield
-    except (told.RedisError, OSError) as error:
+    except (told.RedisError, told.RedisClusterException, OSError) as error:
         ours = translated(error, place)
         if ours is None:
             raise

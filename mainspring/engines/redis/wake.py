@@ -104,12 +104,12 @@ class Bell:
                 while not self._idle():
                     if self._heard(subscription):
                         pause = 0.01
-            except (told.RedisError, OSError):
+            except (told.RedisError, told.RedisClusterException, OSError):
                 self._hearing.clear()
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             finally:
-                with suppress(told.RedisError, OSError):
+                with suppress(told.RedisError, told.RedisClusterException, OSError):
                     subscription.close()
 
     def _heard(self, subscription: Any) -> bool:

@@ -172,11 +172,21 @@ local function turn_page(lane, size)
   lane.ended = lane.n == 0
 end
 
-local function next_lane(lanes, size)
+-- How much to read at a time of so many lanes, of which little may be taken from each.
+local function page_size(wish, lanes)
+  if #lanes == 1 and not wish.tasks then return min(wish.limit, SLICE) end
+  return min(max(wish.tasks and 64 or 8, floor(2 * wish.limit / #lanes)), SLICE)
+end
+
+-- The lane whose next job is first; lanes that have come to their end are taken off the list.
+local function next_lane(lanes, wish)
   local best
-  for _, lane in ipairs(lanes) do
-    if lane.i > lane.n and not lane.ended then turn_page(lane, size) end
-    if not lane.ended then
+  for at = #lanes, 1, -1 do
+    local lane = lanes[at]
+    if lane.i > lane.n then turn_page(lane, page_size(wish, lanes)) end
+    if lane.ended then
+      table.remove(lanes, at)
+    else
       local score = lane.scores[lane.i]
       local other = best and best.scores[best.i]
       if not best or score < other
@@ -253,13 +263,6 @@ local function add_page(choice, lane)
   choice.full = choice.n == choice.wish.limit or to < lane.n
 end
 
-local function is_only(lane, lanes)
-  for _, other in ipairs(lanes) do
-    if other ~= lane and not other.ended then return false end
-  end
-  return true
-end
-
 -- Choose from groups of lanes, each group in one order. The choice is full if it stopped at its
 -- limit or at a careful job.
 local function choose(groups, wish)
@@ -269,15 +272,13 @@ local function choose(groups, wish)
     return choice
   end
   for _, lanes in ipairs(groups) do
-    local looked = 0
-    local size = wish.limit
-    if #lanes > 1 then size = max(16, floor(wish.limit / 2)) end
-    if wish.tasks then size = max(size, 256) end
+    local looked, left = 0, {}
+    for i, lane in ipairs(lanes) do left[i] = lane end
     while not choice.full and not (wish.tasks and wish.reach and looked >= wish.reach) do
-      local lane = next_lane(lanes, min(size, SLICE))
+      local lane = next_lane(left, wish)
       if not lane then break end
       looked = looked + 1
-      if not wish.tasks and not lane.suspects and is_only(lane, lanes) then
+      if not wish.tasks and not lane.suspects and #left == 1 then
         add_page(choice, lane)
       else
         consider(choice, lane)
