@@ -93,7 +93,11 @@ local function forget()
   commit()
 end
 
-local touched = work_off(limit)
+local touched, done = 0, nil
+repeat
+  done = work_off(limit - touched)
+  touched = touched + done
+until done == 0 or touched >= limit
 for _, name in ipairs(all_queues()) do
   local moved = promote(name, limit) + expire(name, limit)
   if moved > 0 then matters = true end
