@@ -5,7 +5,10 @@ from importlib import import_module
 from mainspring.errors import ConfigError
 from mainspring.store import Store
 
-ENGINES = {"sqlite": "mainspring.engines.sqlite.store:SqliteStore"}
+ENGINES = {
+    "shards": "mainspring.engines.shards.store:ShardsStore",
+    "sqlite": "mainspring.engines.sqlite.store:SqliteStore",
+}
 
 
 def open_store(url: str) -> Store:
