@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from mainspring.errors import MainspringError, StoreUnavailable
+from mainspring.errors import MainspringError, PartlyUnavailable, StoreUnavailable
 from mainspring.store import Note, Presence, Pulse, Store
 
 log = logging.getLogger("mainspring")
@@ -45,7 +45,7 @@ class Keeper:
         self._ends: dict[int, float] = {}
         self._jobs: Counter[int] = Counter()
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = self._hurried = False
         self._thread = threading.Thread(target=self._run, name="mainspring-keeper", daemon=True)
 
     def start(self) -> None:
@@ -64,11 +64,12 @@ class Keeper:
         """Beat now: there is something to tell."""
         self._wake.set()
 
-    def hold(self, token: int, jobs: int, asked: float) -> None:
-        """So many jobs were claimed under this grant, which was asked for at that moment."""
+    def hold(self, tokens: Iterable[int], asked: float) -> None:
+        """One job was claimed under each of these grants, which were asked for at that moment."""
         with self._lock:
-            self._ends[token] = asked + self._lease
-            self._jobs[token] += jobs
+            for token, jobs in Counter(tokens).items():
+                self._ends[token] = asked + self._lease
+                self._jobs[token] += jobs
 
     def settle(self, tokens: Iterable[int]) -> None:
         """One job of each of these grants is settled; grants without jobs are forgotten."""
@@ -107,10 +108,15 @@ class Keeper:
             tokens = list(self._ends)
         asked = time.monotonic()
         presence, lease = self._presence(), int(self._lease * 1_000_000)
-        pulse = self._store.heartbeat(presence, tokens, lease, notes)
+        missed: Sequence[int] = ()
+        try:
+            pulse: Pulse = self._store.heartbeat(presence, tokens, lease, notes)
+        except PartlyUnavailable as error:
+            pulse, missed = error.answer, error.missed
+        self._hurried = bool(missed)
         with self._lock:
-            for token in tokens:
-                if token in self._ends and token not in pulse.lost:
+            for token in set(tokens).difference(pulse.lost, missed):
+                if token in self._ends:
                     self._ends[token] = asked + self._lease
         if pulse.lost or pulse.cancel or pulse.paused:
             self._hear(pulse)
@@ -119,7 +125,7 @@ class Keeper:
         while not self._closed:
             try:
                 self.beat()
-                pause = self._lease / BEATS
+                pause = self._lease / BEATS / (4 if self._hurried else 1)
             except Exception as error:
                 # The ledger says so; here it only matters to be back before the leases end.
                 if not isinstance(error, StoreUnavailable):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from mainspring.errors import SchemaError, StoreDamaged, StoreUnavailable
+from mainspring.errors import PartlyUnavailable, SchemaError, StoreDamaged, StoreUnavailable
 from mainspring.job import JobError, Reason, State, Transition
 from mainspring.store import Claim, Exchanged, Note, Store
 
@@ -41,6 +41,10 @@ class Desk(Protocol):
 
     def written(self, round: Round, answer: Exchanged) -> None:
         """It was written, or what was left of it when the store came back."""
+        ...
+
+    def missed(self, transitions: list[Transition]) -> None:
+        """These were not written, since a part of the store does not answer; the rest was."""
         ...
 
     def away(self, error: str) -> None:
@@ -106,6 +110,11 @@ class Ledger:
                 self._tell(round.notes)
                 round.notes.clear()
             answer = self._store.exchange(round.transitions, round.claim)
+        except PartlyUnavailable as error:
+            # What concerns the other parts must not wait for this one.
+            answer, missed = error.answer, set(error.missed)
+            round = round._replace(transitions=[t for t in round.transitions if t not in missed])
+            self._desk.missed(list(error.missed))
         except Exception as error:
             return error
         if self._is_away and (round.transitions or round.claim):
@@ -129,6 +138,8 @@ class Ledger:
         for at, each in enumerate(round.transitions):
             try:
                 self._store.exchange([each])
+            except PartlyUnavailable:
+                continue
             except StoreUnavailable:
                 return
             except Exception as error:

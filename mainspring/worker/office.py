@@ -1,12 +1,25 @@
 """Office: all that a worker does with its store, and the threads that do it."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mainspring.store import Presence, Pulse, Store
 from mainspring.worker.keeper import Keeper
 from mainspring.worker.ledger import Desk, Ledger
 from mainspring.worker.listener import Listener
 from mainspring.worker.upkeep import Upkeep
+
+
+class Identity(NamedTuple):
+    """Who the worker is and what it wants. `lease` and `grace` in seconds."""
+
+    name: str
+    host: str
+    pid: int
+    started: int
+    queues: tuple[str, ...] | None
+    lease: float
+    grace: float
+    read_ahead: int
 
 
 class Client(Desk, Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from operator import attrgetter
 from queue import Empty, SimpleQueue
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from mainspring.events import (
     AttemptFailed,
@@ -30,7 +30,7 @@ from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
 from mainspring.worker.dealer import Crew, Dealer
 from mainspring.worker.ledger import Round
-from mainspring.worker.office import Office
+from mainspring.worker.office import Identity, Office
 from mainspring.worker.station import Station
 from mainspring.worker.upkeep import lost
 from mainspring.worker.wire import Drop, Hello, Recall, Report, Stop
@@ -40,6 +40,9 @@ LONGEST_TURN = 0.25
 
 NOTES_PAUSE = 0.2
 """Seconds between two writes of nothing but progress and log lines."""
+
+MISSED_PAUSE = 0.25
+"""Seconds before what a part of the store did not hear is written again."""
 
 MOST = 1000
 """Outcomes of one round: other processes wait to write, too."""
@@ -53,19 +56,6 @@ LAST_WORDS = 1.9
 Phase = Literal["starting", "running", "stopping", "quitting", "stopped"]
 
 _token = attrgetter("token")
-
-
-class Identity(NamedTuple):
-    """Who the worker is and what it wants. `lease` and `grace` in seconds."""
-
-    name: str
-    host: str
-    pid: int
-    started: int
-    queues: tuple[str, ...] | None
-    lease: float
-    grace: float
-    read_ahead: int
 
 
 class Pump:
@@ -88,8 +78,9 @@ class Pump:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._office: Office | None = None
         self._pending: list[Transition] = []
+        self._missed: list[Transition] = []
         self._notes: list[Note] = []
-        self._notes_at = self._look_at_leases = 0.0
+        self._notes_at = self._look_at_leases = self._missed_at = 0.0
         self._told_unknown: set[str] = set()
         self._writing = self._away = self._listening = False
         self._underway: list[Transition] = []
@@ -124,6 +115,10 @@ class Pump:
     def written(self, round: Round, answer: Exchanged) -> None:
         """A round of the ledger is done."""
         self.post(partial(self._written, round, answer))
+
+    def missed(self, transitions: list[Transition]) -> None:
+        """A part of the store does not answer, and has not heard of these."""
+        self.post(partial(self._miss, transitions))
 
     def away(self, error: str) -> None:
         """The store does not answer."""
@@ -199,6 +194,8 @@ class Pump:
         """Write what there is to write and claim what there is room for, one round at a time."""
         if self._writing:
             return
+        if self._missed and now >= self._missed_at:
+            self._pending, self._missed = self._missed + self._pending, []
         claim = self._claim(undealt)
         notes_due = self._notes and now >= self._notes_at
         if not (self._pending or claim or notes_due):
@@ -227,8 +224,8 @@ class Pump:
             # Under load the store need not wait until these jobs are dealt.
             self._submit(office, time.monotonic(), len(answer.jobs))
         office.keeper.settle(map(_token, round.transitions))
-        if answer.jobs and round.claim:
-            office.keeper.hold(round.claim.grant.token, len(answer.jobs), round.asked)
+        if answer.jobs:
+            office.keeper.hold(map(_token, answer.jobs), round.asked)
             self._deal(answer.jobs)
         for station in self._crew.everyone:
             station.acknowledge()
@@ -260,6 +257,10 @@ class Pump:
             if new:
                 self._told_unknown |= new
                 self._events.emit(UnknownTasks(tuple(sorted(new)), self._me.name))
+
+    def _miss(self, transitions: list[Transition]) -> None:
+        self._missed += transitions
+        self._missed_at = time.monotonic() + MISSED_PAUSE
 
     def _is_away(self, error: str) -> None:
         self._away = True
@@ -299,13 +300,16 @@ class Pump:
         self._required_office().keeper.forget(tokens)
         gone = {job.number for job in self._dealer.held() if job.token in tokens}
         unwritten = {
-            each.number for each in [*self._pending, *self._underway] if each.token in tokens
+            each.number
+            for each in [*self._pending, *self._missed, *self._underway]
+            if each.token in tokens
         }
         for station in self._crew.everyone:
             station.place.send(Drop(list(tokens)))
             station.strike(gone)
         self._dealer.withdraw(gone)
         self._pending = [each for each in self._pending if each.token not in tokens]
+        self._missed = [each for each in self._missed if each.token not in tokens]
         self._tell_lost(gone | unwritten)
 
     def _tell_lost(self, numbers: Iterable[int]) -> None:
@@ -415,7 +419,7 @@ class Pump:
     def _wind_down(self, now: float) -> None:
         """Whether it is over, or time for the next step."""
         holding = any(each.held for each in self._crew.everyone)
-        if not (holding or self._pending or self._notes or self._writing):
+        if not (holding or self._pending or self._missed or self._notes or self._writing):
             self._crew.quit()
             if self._crew.gone:
                 self.phase = "stopped"

@@ -26,8 +26,9 @@ from mainspring.store import Store
 from mainspring.worker.children import Children
 from mainspring.worker.dealer import Crew
 from mainspring.worker.inside import Inside
+from mainspring.worker.office import Identity
 from mainspring.worker.program import Program
-from mainspring.worker.pump import Identity, Pump
+from mainspring.worker.pump import Pump
 from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000

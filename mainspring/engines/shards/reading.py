@@ -10,9 +10,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from mainspring.engines.shards.placement import composed
-from mainspring.engines.shards.ring import Ring
+from mainspring.engines.shards.ring import Ring, getting
 from mainspring.engines.shards.shard import Shard
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.job import Record, Select, State
 from mainspring.store import Counts, Health, Minute, Presence, QueueInfo, Store
 
@@ -110,7 +110,7 @@ def get(ring: Ring, ids: Sequence[bytes]) -> list[Record | None]:
             if not asked:
                 continue
             try:
-                records = shard.do(lambda store, asked=asked: store.get(asked))
+                records = shard.do(getting(asked))
             except StoreUnavailable as error:
                 trouble = error
                 continue
@@ -118,9 +118,12 @@ def get(ring: Ring, ids: Sequence[bytes]) -> list[Record | None]:
                 record.number = composed(record.number, shard.slot)
                 found[record.id] = record
                 ring.remember(record.id, shard, record.queue)
+    answer = [found.get(id) for id in ids]
     if trouble is not None and len(found) < wanted:
-        raise trouble
-    return [found.get(id) for id in ids]
+        if not found:
+            raise trouble
+        raise PartlyUnavailable(str(trouble), answer, [id for id in ids if id not in found])
+    return answer
 
 
 def counts(ring: Ring) -> Counts:

@@ -11,7 +11,7 @@ from mainspring.engines.shards.address import Address
 from mainspring.engines.shards.placement import composed, highest, of_id, of_key, of_queue, parts
 from mainspring.engines.shards.shard import Shard
 from mainspring.errors import StoreUnavailable
-from mainspring.job import NewJob
+from mainspring.job import NewJob, Record
 from mainspring.store import QueueInfo, Settings, Store
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Ring:
             if not missing:
                 return found, ""
             try:
-                records = shard.do(lambda store, ids=missing: store.get(ids))
+                records = shard.do(getting(missing))
             except StoreUnavailable as error:
                 away = str(error)
                 continue
@@ -162,6 +162,11 @@ class Ring:
                         each.store().configure(queue, settings or Settings())
         except StoreUnavailable:
             return  # the next one that opens it, in this process or another, does it
+
+
+def getting(ids: Sequence[bytes]) -> Callable[[Store], list[Record | None]]:
+    """The verb that gets these jobs."""
+    return lambda store: store.get(ids)
 
 
 def changed(infos: Sequence[QueueInfo]) -> Settings | None:

@@ -168,14 +168,18 @@ class ShardsStore:
 
     def cancel(self, select: Select, reason: str = "", *, now: Now | None = None) -> Changed:
         return writing.change(
-            self._ring, select, lambda store, mine: store.cancel(mine, reason, now=now)
+            self._ring, select, lambda store, select: store.cancel(select, reason, now=now)
         )
 
     def replay(self, select: Select, *, now: Now | None = None) -> Changed:
-        return writing.change(self._ring, select, lambda store, mine: store.replay(mine, now=now))
+        return writing.change(
+            self._ring, select, lambda store, select: store.replay(select, now=now)
+        )
 
     def delete(self, select: Select, *, now: Now | None = None) -> Changed:
-        return writing.change(self._ring, select, lambda store, mine: store.delete(mine, now=now))
+        return writing.change(
+            self._ring, select, lambda store, select: store.delete(select, now=now)
+        )
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         return writing.configure(self._ring, queue, settings)

@@ -156,7 +156,7 @@ class Work:
 
     def _by_owner(self, tokens: Sequence[int]) -> tuple[dict[Shard, list[int]], list[int]]:
         own: defaultdict[Shard, list[int]] = defaultdict(list)
-        stray = []
+        stray: list[int] = []
         for token in tokens:
             shard = self._grants.shard(token)
             (stray if shard is None else own[shard]).append(token)
@@ -220,8 +220,7 @@ class Work:
         held: list[Claimed] = []
         for shard in self._ring.shards:
             if mine := [*own[shard], *stray]:
-                found = shard.do(lambda store, mine=mine: store.held(mine))
-                held += [outer(shard, job) for job in found]
+                held += [outer(shard, job) for job in shard.do(_holding(mine))]
         return held
 
 
@@ -290,6 +289,10 @@ def _rest(claim: Claim, jobs: Sequence[Claimed]) -> Claim:
 
 def _under(grant: Grant, token: int) -> Grant:
     return grant if token == grant.token else replace(grant, token=token)
+
+
+def _holding(tokens: Sequence[int]) -> Callable[[Store], list[Claimed]]:
+    return lambda store: store.held(tokens)
 
 
 def _taking_over(grant: Grant, limit: int, now: Now | None) -> Callable[[Store], list[Claimed]]:

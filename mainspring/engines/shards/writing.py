@@ -1,7 +1,8 @@
 """Writing: inserts and what operators do, over several stores."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -18,7 +19,11 @@ from mainspring.errors import (
 from mainspring.job import Changed, Inserted, NewJob, Now, Select
 from mainspring.store import QueueInfo, Settings, Store
 
-Verb = Callable[[Store, Select], Changed]
+
+class Verb(Protocol):
+    """What is done to a selection in one store."""
+
+    def __call__(self, store: Store, select: Select) -> Changed: ...
 
 
 def insert(
@@ -75,8 +80,7 @@ def _must_be_one(groups: dict[Shard, list[int]], jobs: Sequence[NewJob[Any]]) ->
             f"queue {jobs[at[0]].queue!r} in shard {shard.name!r}" for shard, at in groups.items()
         )
         raise Unsupported(
-            f"a transaction reaches only one shard, these are several: {places};"
-            " nothing was stored"
+            f"a transaction reaches only one shard, these are several: {places}; nothing was stored"
         )
 
 
@@ -95,7 +99,7 @@ def change(ring: Ring, select: Select, verb: Verb) -> Changed:
     answered = False
     for shard, mine in _selections(ring, select):
         try:
-            changed = shard.do(lambda store, mine=mine: verb(store, mine))
+            changed = shard.do(partial(verb, select=mine))
         except StoreUnavailable as error:
             trouble = error
             continue
@@ -104,7 +108,7 @@ def change(ring: Ring, select: Select, verb: Verb) -> Changed:
         refused |= changed.refused
     done = Changed(tuple(ids), refused)
     if trouble is not None and answered:
-        raise PartlyUnavailable(str(trouble), done, [id for id in select.ids or ()])
+        raise PartlyUnavailable(str(trouble), done, select.ids or ())
     if trouble is not None:
         raise trouble
     return done
