@@ -49,6 +49,7 @@ _MODULES = {
     "check": "inspect",
     "doctor": "inspect",
     "migrate": "inspect",
+    "shards": "shards",
     "demo": "demo",
 }
 
