@@ -12,7 +12,6 @@ from tests.shards.conftest import IN_A, IN_B
 # With a third shard `orders` moves from b to c; `default` and `mail` stay.
 MOVES = "orders"
 QUEUES = (IN_A, IN_B, MOVES, "events")
-FLOWS = 100
 
 ran: list[int] = []
 ran_lock = threading.Lock()

@@ -1,6 +1,7 @@
 """Reading: the answers of several stores as those of one."""
 
 import heapq
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -35,6 +36,7 @@ class Pages:
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
+        self._lock = threading.Lock()
         self._ends: dict[tuple[Select, int], dict[Shard, _Below]] = {}
 
     def find(self, select: Select, limit: int, after: int | None) -> list[Record]:
@@ -64,9 +66,10 @@ class Pages:
         return [record for record, _ in page]
 
     def _remember(self, select: Select, number: int, below: dict[Shard, _Below]) -> None:
-        while len(self._ends) >= MOST_PAGES:
-            self._ends.pop(next(iter(self._ends)), None)
-        self._ends[select, number] = below
+        with self._lock:
+            while len(self._ends) >= MOST_PAGES:
+                del self._ends[next(iter(self._ends))]
+            self._ends[select, number] = below
 
     def _below(self, select: Select, after: int | None) -> dict[Shard, _Below] | None:
         """Where each shard goes on; None if that job is not known."""

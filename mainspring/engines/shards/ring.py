@@ -10,7 +10,7 @@ import msgspec
 from mainspring.engines.shards.address import Address
 from mainspring.engines.shards.placement import composed, highest, of_id, of_key, of_queue, parts
 from mainspring.engines.shards.shard import Shard
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import MainspringError, StoreUnavailable
 from mainspring.job import NewJob, Record
 from mainspring.store import QueueInfo, Settings, Store
 
@@ -160,7 +160,7 @@ class Ring:
                 for each in self.homes(queue) if settings else ():
                     if each in known and queue not in known[each]:
                         each.store().configure(queue, settings or Settings())
-        except StoreUnavailable:
+        except MainspringError:
             return  # the next one that opens it, in this process or another, does it
 
 

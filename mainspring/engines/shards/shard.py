@@ -55,6 +55,7 @@ class Shard:
         self.away = ""
         """Why it did not answer the last time."""
         self._on_open = on_open
+        self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._closed = True
@@ -78,9 +79,10 @@ class Shard:
     def close(self) -> None:
         """Let go of it. Repeatable."""
         self._closed = True
+        with self._lock:
+            threads, self._threads = self._threads, None
         with self._opening:
             store, self._store = self._store, None
-            threads, self._threads = self._threads, None
         if threads is not None and threads[0] == os.getpid():
             threads[1].shutdown(wait=False)
         if store is not None:
@@ -160,19 +162,19 @@ class Shard:
 
     def leave_untold(self, notes: Sequence[Note]) -> None:
         """These are to be told when it answers again; of too many the newest."""
-        with self._opening:
+        with self._lock:
             self._untold = [*self._untold, *notes][-MOST_UNTOLD:]
 
     def take_untold(self) -> list[Note]:
         """What was left to be told."""
         if not self._untold:
             return []
-        with self._opening:
+        with self._lock:
             notes, self._untold = self._untold, []
         return notes
 
     def _pool(self) -> ThreadPoolExecutor:
-        with self._opening:
+        with self._lock:
             if self._closed:
                 raise StoreUnavailable(f"shard {self.name!r}: the store is not open")
             if self._threads is None or self._threads[0] != os.getpid():
