@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from mainspring import Mainspring, Tasks
+from mainspring.errors import StoreUnavailable
 from mainspring.events import LeasesLost
 from mainspring.job import State
+from mainspring.message import Message
 from tests.shards.conftest import IN_A, IN_B
 from tests.worker.faulty import FaultyStore
 
@@ -165,6 +167,33 @@ def test_a_lease_that_ends_in_one_shard_stops_no_job_of_the_other(
     assert [each.numbers for each in losses] == [(job.number,)]
     assert other.refresh().record.claims == 1
     assert job.refresh().attempt == 2
+
+
+def test_messages_of_one_shard_are_renewed_while_the_other_is_away(app: Mainspring) -> None:
+    for name in (IN_A, IN_B):
+        app.queue(name, int).publish(1)
+    mine = app.queue(IN_A, int).consume(lease=0.6)
+    other = app.queue(IN_B, int).consume(lease=0.6)
+    assert mine is not None
+    assert other is not None
+    with mine, other:
+        b = broken(app)
+        b.go_away("heartbeat", "exchange", "reclaim", "upkeep")
+        eventually(lambda: b.has_failed("heartbeat", 5))
+        mine.extend(60)
+        with pytest.raises(StoreUnavailable):
+            other.extend(60)
+        b.come_back()
+        eventually(lambda: _extended(other))
+    assert (mine.state, other.state) == (State.COMPLETED, State.COMPLETED)
+
+
+def _extended(message: Message[int]) -> bool:
+    try:
+        message.extend(60)
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def test_a_worker_begins_without_a_shard_that_is_away(
