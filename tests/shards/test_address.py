@@ -75,6 +75,8 @@ ONE, OTHER = clash()
         ("a=sqlite:///a.db a=sqlite:///b.db", "'a' is there twice"),
         ("a=sqlite:///a.db b=sqlite:///a.db", "shards 'a' and 'b' are the same store"),
         ("a=shards:///more.toml", "not made of shards itself"),
+        ("pg://u:secret@h/d", "got 'pg://…'"),
+        ("pg://u:secret@h/d?x=y", "got 'pg://…'"),
         ("a=jobs.db", "shard 'a': expected the URL of a store, got 'jobs.db'"),
         ("A=sqlite:///a.db", "expected names of a-z"),
         (f"{'a' * 33}=sqlite:///a.db", "at most 32 characters"),

@@ -14,6 +14,7 @@ from mainspring.errors import (
     IdConflict,
     LeaseLost,
     NotImmediate,
+    TransactionError,
     UniqueTaken,
     UnknownDependency,
     Unsupported,
@@ -152,6 +153,16 @@ def test_a_connection_without_a_transaction_is_told_so(stage: Stage, begun: Any)
     with begun("a") as connection:
         connection.execute("ROLLBACK")
         refusal(lambda: stage.store.insert([new(queue=IN_A)], connection=connection), NotImmediate)
+
+
+def test_an_acknowledgement_beside_the_callers_own_transaction_is_refused_and_no_deadlock(
+    store: ShardsStore, held: Claimed, begun: Any
+) -> None:
+    with begun("b") as connection:
+        store.insert([new(queue=IN_B)], connection=connection)
+        refusal(lambda: store.exchange([decide(held, Succeeded())]), TransactionError)
+        connection.execute("COMMIT")
+    assert store.exchange([decide(held, Succeeded())]).lost == ()
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def _words(place: str) -> Said:
     for word in place.split():
         name, separator, value = word.partition("=")
         if not separator:
-            raise ConfigError(f"shards URL: expected {FORM}, got {name!r}")
+            raise ConfigError(f"shards URL: expected {FORM}, got {_shown(name)!r}")
         if name in shards or name in said:
             raise ConfigError(f"shards URL: {name!r} is there twice")
         if name in WORDS:
@@ -103,6 +103,12 @@ def _resolved(name: str, url: str, environment: Mapping[str, str]) -> str:
     return environment[variable]
 
 
+def _shown(text: str) -> str:
+    """What may be a URL in the wrong place, without what may be a password."""
+    scheme, separator, _ = text.partition("://")
+    return f"{scheme}://…" if separator else text
+
+
 def _check(urls: Mapping[str, str]) -> None:
     if not urls:
         raise ConfigError(f"shards URL: expected {FORM}, got no shard")
@@ -114,7 +120,7 @@ def _check(urls: Mapping[str, str]) -> None:
         if not NAME.fullmatch(name) or name in WORDS:
             raise ConfigError(
                 "shards URL: expected names of a-z, 0-9, - and _, at most 32 characters,"
-                f" got {name!r}"
+                f" got {_shown(name)!r}"
             )
         if url.startswith("shards:"):
             raise ConfigError(f"shard {name!r}: expected a store that is not made of shards itself")

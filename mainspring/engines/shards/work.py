@@ -33,7 +33,7 @@ class Work:
         self, transitions: Sequence[Transition], claim: Claim | None, now: Now | None
     ) -> Exchanged:
         """Each shard settles what is its own; those that may have jobs are asked in turn."""
-        round = _Round(self._ring, transitions)
+        round = _Round(self._ring, transitions, alone=claim is None and len(transitions) == 1)
         if claim is not None:
             self._claim(round, claim, now)
         for shard in list(round.todo):
@@ -93,7 +93,7 @@ class Work:
             return found, store.exchange(changes, wish, now=now)
 
         try:
-            found, answer = shard.ask(verb)
+            found, answer = shard.do(verb) if round.alone and not shard.away else shard.ask(verb)
         except StoreUnavailable:
             if wish is not None:
                 for token in (*limbo, wish.grant.token):
@@ -225,9 +225,14 @@ class Work:
 
 
 class _Round:
-    """One exchange: what is still to be written where, and what came of it."""
+    """One exchange: what is still to be written where, and what came of it.
 
-    def __init__(self, ring: Ring, transitions: Sequence[Transition]) -> None:
+    `alone`: it is one acknowledgement, and nobody else waits. It is made in the caller's thread,
+    which the engine knows if it holds a transaction.
+    """
+
+    def __init__(self, ring: Ring, transitions: Sequence[Transition], *, alone: bool) -> None:
+        self.alone = alone
         self._ring = ring
         self._jobs: list[Claimed] = []
         self._lost: list[tuple[int, int]] = []

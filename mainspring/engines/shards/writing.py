@@ -49,7 +49,8 @@ def insert(
             continue
         for at, answer in zip(groups[shard], stored, strict=True):
             answers[at] = outer(shard, answer)
-            ring.remember(answer.duplicate_of or answer.id, shard, jobs[at].queue)
+            if answer.duplicate_of is None:
+                ring.remember(answer.id, shard, jobs[at].queue)
     if trouble is not None and answers:
         told = f"{trouble}; {len(answers)} of {len(jobs)} jobs were stored, by other shards"
         raise PartlyUnavailable(told, [answers.get(at) for at in range(len(jobs))], missed)
