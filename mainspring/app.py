@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainspring import codec
+from mainspring.context import LARGEST_RESULT, MAX_RESULT
 from mainspring.durations import Duration
 from mainspring.engines import ENGINES, open_store
 from mainspring.errors import (
@@ -55,8 +56,9 @@ class Mainspring(Operations):
     """The way to a store, for tasks and for operators. Nothing is opened before the first use.
 
     `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:` (`ConfigError` if it
-    cannot be one); payloads beyond `max_payload` bytes are refused; `name` is what consumers and
-    threads are called by. Close it, or use it in `with` or `async with`. Safe to use from many
+    cannot be one); payloads beyond `max_payload` bytes are refused, and a job fails for good whose
+    result goes beyond `max_result` bytes, where it runs; `name` is what consumers and threads are
+    called by. Close it, or use it in `with` or `async with`. Safe to use from many
     threads, and after a fork.
     """
 
@@ -65,13 +67,13 @@ class Mainspring(Operations):
         url: str = "sqlite:///mainspring.db",
         *tasks: Tasks,
         max_payload: int = MAX_PAYLOAD,
+        max_result: int = MAX_RESULT,
         name: str = "mainspring",
     ) -> None:
-        if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1:
-            raise InvalidArguments(f"max_payload: expected bytes, from 1, got {max_payload!r}")
         self.url = _store_url(url)
         self.name = text(name, "name")
-        self.max_payload = max_payload
+        self.max_payload = _limit(max_payload, "max_payload")
+        self.max_result = _limit(max_result, "max_result")
         self.events = Bus()
         self.tasks = Tasks()
         for each in tasks:
@@ -189,10 +191,11 @@ class Mainspring(Operations):
     @contextmanager
     def here(self) -> Iterator[Self]:
         """Within it, `task.enqueue(...)` goes to this app, whatever other apps there are."""
-        token = HERE.set(self)
+        token, limit = HERE.set(self), LARGEST_RESULT.set(self.max_result)
         try:
             yield self
         finally:
+            LARGEST_RESULT.reset(limit)
             HERE.reset(token)
 
     def close(self) -> None:
@@ -253,8 +256,8 @@ class Mainspring(Operations):
         self._weigh(jobs)
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
-        records = self.store.get(known) if known else []
-        return self._handles(jobs, inserted, dict(zip(known, records, strict=True)), tx, task)
+        records = self._read(known) if known else []
+        return self._handles(jobs, inserted, records, tx, task)
 
     async def aput(
         self, jobs: Sequence[NewJob[Any]], *, tx: Any = None, task: Task[..., Any] | None = None
@@ -266,7 +269,7 @@ class Mainspring(Operations):
         inserted = await self._open().intake.insert(jobs)
         known = _known(inserted)
         records = await self._aread(known) if known else []
-        return self._handles(jobs, inserted, dict(zip(known, records, strict=True)), None, task)
+        return self._handles(jobs, inserted, records, None, task)
 
     def _read(self, ids: list[bytes]) -> list[Record | None]:
         return self.store.get(ids)
@@ -282,6 +285,8 @@ class Mainspring(Operations):
         self, task: object, payload: object, options: Mapping[str, Any]
     ) -> tuple[NewJob[Any], Any]:
         """The job that is asked for, and the connection to store it by."""
+        if isinstance(task, NewJob) and payload is None and not options:
+            return task, None
         tx = options.get("tx")
         rest = {name: options[name] for name in options if name != "tx"}
         if isinstance(task, NewJob):
@@ -314,22 +319,26 @@ class Mainspring(Operations):
         self,
         jobs: Sequence[NewJob[Any]],
         inserted: Sequence[Inserted],
-        records: Mapping[bytes, Record | None],
+        records: Sequence[Record | None],
         tx: Any,
         task: Task[..., Any] | None,
     ) -> list[Job[Any]]:
+        """What the caller gets; `records` are of the jobs that were there already."""
         now = time.time_ns() // 1000
-        pairs = list(zip(jobs, inserted, strict=True))
         if self.events.wants(Enqueued):
-            for job, answer in pairs:
+            for job, answer in zip(jobs, inserted, strict=True):
                 self.events.emit(Enqueued(job, answer))
         if not records:
-            return [Job(self, None, task, job, answer, now, tx) for job, answer in pairs]
+            return [
+                Job(self, None, task, job, answer, now, tx)
+                for job, answer in zip(jobs, inserted, strict=True)
+            ]
+        there = {record.id: record for record in records if record is not None}
         handles: list[Job[Any]] = []
-        for job, answer in pairs:
+        for job, answer in zip(jobs, inserted, strict=True):
             id = answer.duplicate_of or answer.id
             mine = replace(job, id=id)
-            handles.append(Job(self, records.get(id), task, mine, answer, now, tx))
+            handles.append(Job(self, there.get(id), task, mine, answer, now, tx))
         return handles
 
     def _open(self) -> "_Opened":
@@ -365,15 +374,24 @@ class _Opened:
         self.store.close()
 
 
+def _limit(size: object, name: str) -> int:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise InvalidArguments(f"{name}: expected bytes, from 1, got {size!r}")
+    return size
+
+
 def _store_url(url: object) -> str:
     """The URL, if a store can be behind it; its engine looks closer when it is opened."""
     scheme, separator, place = str(url).partition("://")
+    if "\0" in place or "%00" in place:
+        raise ConfigError(f"store URL: expected a path without NUL, got {url!r}")
     whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
     if isinstance(url, str) and separator and scheme in ENGINES and whole:
         return url
     known = ", ".join(f"{name}://" for name in sorted(ENGINES))
     file = place if separator else scheme.removeprefix("sqlite:")
-    if not file.strip("/") or (separator and scheme != "sqlite"):
+    place_given = isinstance(url, str | os.PathLike) and file.strip("/")
+    if not place_given or (separator and scheme != "sqlite"):
         file = "jobs.db"
     raise ConfigError(
         f"store URL: expected one of {known}, such as 'sqlite:///{file}', got {url!r}"

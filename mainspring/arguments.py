@@ -19,6 +19,7 @@ from msgspec.structs import astuple
 from mainspring import codec
 from mainspring.context import Context
 from mainspring.errors import InvalidArguments, TaskError
+from mainspring.options import Options
 
 EMPTY = b"{}"
 
@@ -91,7 +92,10 @@ class Arguments:
         if self.context in kwargs:
             return f"{self.context} is filled in by the worker"
         text = str(error)
-        return text[:1].lower() + text[1:]
+        own = {parameter.name for parameter in self.parameters}
+        options = [each for each in kwargs if each in Options.__annotations__ and each not in own]
+        hint = f"; options of the job go into .using({options[0]}=...)" if options else ""
+        return text[:1].lower() + text[1:] + hint
 
     def _positional(self, signature: inspect.Signature) -> list[Parameter]:
         found = []

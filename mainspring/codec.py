@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta, inspect
 
-from mainspring.errors import InvalidArguments, TaskError
+from mainspring.errors import InvalidArguments, ResultTooLarge, TaskError
 
 RAW = b"\x00"
 
@@ -26,6 +26,22 @@ def encode(value: object, what: str) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return RAW + bytes(value)
     return to_json(value, what)
+
+
+def encode_result(value: object, what: str, most: int) -> bytes | None:
+    """What a job resulted in, as it is stored: nothing for None.
+
+    `InvalidArguments` if it cannot be, `ResultTooLarge` beyond `most` bytes.
+    """
+    if value is None:
+        return None
+    data = encode(value, what)
+    if len(data) > most:
+        raise ResultTooLarge(
+            f"{what}: expected at most {most:,} bytes, got {len(data):,}; keep it elsewhere and"
+            " return where it is, or give the app a larger max_result"
+        )
+    return data
 
 
 def decode(data: bytes) -> Any:

@@ -17,6 +17,12 @@ from mainspring.store import Note, Store
 LONGEST_LINE = 8192
 """Characters of a log line or note; the rest is cut off."""
 
+MAX_RESULT = 10_000_000
+"""Bytes of an encoded result, unless the app says otherwise."""
+
+LARGEST_RESULT: ContextVar[int] = ContextVar("mainspring.largest_result", default=MAX_RESULT)
+"""Bytes of an encoded result, as the app says whose jobs run here."""
+
 
 class Channel(Protocol):
     """The way from a running job to its worker."""
@@ -151,11 +157,11 @@ class Context:
         Leaving the block well commits; an exception rolls back. What the function returns
         afterwards counts for nothing. `LeaseLost`, `TransactionError` (open beyond a third of the
         lease, a second one in one attempt), `InvalidState` outside a job, `Unsupported` by this
-        engine.
+        engine, `ResultTooLarge`.
         """
         if self.settled:
             raise TransactionError("this attempt has completed its job already")
-        encoded = None if result is None else codec.encode(result, f"result of {self.task}")
+        encoded = codec.encode_result(result, f"result of {self.task}", LARGEST_RESULT.get())
         transition = decide(self._job, Succeeded(encoded))
         lease = self._channel.lease
         with self._channel.store().transaction(self._job, transition, lease=lease) as connection:

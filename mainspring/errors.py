@@ -7,7 +7,8 @@ MainspringError
 │   ├── TaskError             the declaration of a task is wrong (raised at import)
 │   ├── NotBound              a task was enqueued, but no one app is open for it
 │   ├── InvalidArguments      arguments or a payload do not fit
-│   │   └── PayloadTooLarge
+│   │   ├── PayloadTooLarge
+│   │   └── ResultTooLarge
 │   ├── TransactionError      `tx=` or `transaction()` was used in a way that cannot be safe
 │   │   └── NotImmediate      the caller's SQLite transaction was not begun with IMMEDIATE
 │   ├── UnknownTask           no task of that name is declared here
@@ -65,7 +66,7 @@ class NotBound(MainspringError):
 class InvalidArguments(MainspringError, ValueError):
     """Arguments, a payload or an option do not fit; nothing was stored.
 
-    `permanent` says that it is a stored payload: it will fit its task no better another time.
+    `permanent` says that it will be so another time, too, as with a stored payload.
     """
 
     permanent = False
@@ -73,6 +74,12 @@ class InvalidArguments(MainspringError, ValueError):
 
 class PayloadTooLarge(InvalidArguments):
     """The payload is over the size limit; nothing was stored."""
+
+
+class ResultTooLarge(InvalidArguments):
+    """The result is over the size limit; it was not stored. To run again would not change that."""
+
+    permanent = True
 
 
 class TransactionError(MainspringError):

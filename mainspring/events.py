@@ -136,11 +136,11 @@ class Bus:
         return bool(self._listeners.get(kind))
 
     def emit(self, event: Struct) -> None:
-        """Tell every listener; never raises an Exception."""
+        """Tell every listener; raises nothing but an interrupt."""
         for ear in self._listeners.get(type(event), ()):
             try:
                 ear.listener(event)
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("a listener of %s failed", type(event).__name__)
 
 

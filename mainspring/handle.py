@@ -221,7 +221,8 @@ class Job(Identified, Generic[R_co]):
 
         An end that this handle knows of is looked up again, since the job may have been replayed.
         `JobFailed`, `JobCancelled`; `ResultTimeout` after `timeout` (the job goes on);
-        `InvalidState` on an event loop, where it would block everything else;
+        `InvalidState` on an event loop, where it would block everything else, and once the app is
+        closed, which ends a wait;
         `TransactionError` while the transaction that made the job is open; `UnknownJob`.
         """
         if not self._ended():

@@ -1,12 +1,17 @@
 """UUIDv7 (RFC 9562, section 5.7): time-ordered ids."""
 
 import os
+import struct
 import threading
 import time
+from collections.abc import Iterator
 
-POOL = 8192
-"""Random bytes drawn at a time. A system call per id lets go of the interpreter lock, and beside a
-busy thread getting it back costs more than all the rest of an enqueue."""
+POOL = struct.Struct("1024Q")
+"""Random numbers drawn at a time. A system call per id lets go of the interpreter lock, and beside
+a busy thread getting it back costs more than all the rest of an enqueue."""
+
+
+_pack = struct.Struct(">QQ").pack
 
 
 class _Source:
@@ -15,17 +20,17 @@ class _Source:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.last = 0
-        self.pool = memoryview(b"")
+        self.pool: Iterator[int] = iter(())
 
     def draw(self) -> bytes:
         """One id. To be called with the lock held."""
         self.last = tick = max(self.last + 1, time.time_ns() // 1_000_000 << 12)
-        if not self.pool:
-            self.pool = memoryview(os.urandom(POOL))
-        bits = int.from_bytes(self.pool[:8], "big") & 0x3FFF_FFFF_FFFF_FFFF
-        self.pool = self.pool[8:]
-        head = (tick >> 12) << 16 | 0x7000 | tick & 0xFFF
-        return (head << 64 | 0x2 << 62 | bits).to_bytes(16, "big")
+        bits = next(self.pool, None)
+        if bits is None:
+            bits, *rest = POOL.unpack(os.urandom(POOL.size))
+            self.pool = iter(rest)
+        head = tick >> 12 << 16 | 0x7000 | tick & 0xFFF
+        return _pack(head, bits & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000)
 
 
 _source = _Source()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from mainspring.errors import MainspringError, PartlyUnavailable, StoreUnavailable
+from mainspring.errors import InvalidState, MainspringError, PartlyUnavailable, StoreUnavailable
 from mainspring.job import Inserted, NewJob
 from mainspring.store import Store
 
@@ -31,14 +31,15 @@ class Intake:
 
     async def insert(self, jobs: Jobs) -> list[Inserted]:
         """As the store's `insert`. Cancelled, it may still happen; repeating it is safe."""
-        import asyncio
+        from asyncio import get_running_loop
 
-        loop = asyncio.get_running_loop()
-        answer: Future[list[Inserted]] = loop.create_future()
+        loop = get_running_loop()
+        wish = _Wish(jobs, loop, loop.create_future())
         with self._lock:  # so that nothing is put behind the mark that ends the thread
-            self._start()
-            self._wishes.put(_Wish(jobs, loop, answer))
-        return await answer
+            if self._thread is None or self._closed:
+                self._start()
+            self._wishes.put(wish)
+        return await wish.answer
 
     def close(self) -> None:
         """Store what was accepted, then end the thread."""
@@ -50,11 +51,10 @@ class Intake:
 
     def _start(self) -> None:
         if self._closed:
-            raise StoreUnavailable("the app was closed")
-        if self._thread is None:
-            name = f"{self._name} intake"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+            raise InvalidState("the app was closed")
+        name = f"{self._name} intake"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while wishes := self._next():

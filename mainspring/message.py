@@ -45,6 +45,9 @@ class Holding(Protocol):
     @property
     def leases(self) -> Leases: ...
 
+    @property
+    def max_result(self) -> int: ...
+
 
 class Message(Generic[T_co]):
     """A job this program has taken from a queue, and must settle before its lease ends.
@@ -125,8 +128,11 @@ class Message(Generic[T_co]):
         return receipt(self._job.number, self._job.token)
 
     def ack(self, result: object = None) -> None:
-        """Done. The result, if any, is stored for who waits for it. `LeaseLost`."""
-        encoded = None if result is None else codec.encode(result, f"result of {self.task}")
+        """Done. The result, if any, is stored for who waits for it.
+
+        `LeaseLost`; `ResultTooLarge`, and the message is still held.
+        """
+        encoded = codec.encode_result(result, f"result of {self.task}", self._home.max_result)
         self._settle(Succeeded(encoded))
 
     def nack(self, error: str | BaseException = "", *, delay: Duration | None = None) -> State:

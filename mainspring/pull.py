@@ -42,6 +42,9 @@ class Pulls(Home, Protocol):
     @property
     def leases(self) -> Leases: ...
 
+    @property
+    def max_result(self) -> int: ...
+
     def put(self, jobs: Sequence[NewJob[Any]], *, tx: Any = None) -> list[Job[Any]]:
         """Store the jobs in one transaction."""
         ...
@@ -229,9 +232,12 @@ class Queue(Generic[T]):
                         await message.arelease()
 
     def ack(self, receipt: str, result: object = None) -> None:
-        """Acknowledge the message of this receipt, from whatever process. `LeaseLost`."""
+        """Acknowledge the message of this receipt, from whatever process.
+
+        `LeaseLost`; `ResultTooLarge`, and the message is still held.
+        """
         number, token = parsed(receipt)
-        encoded = None if result is None else codec.encode(result, f"result of {receipt}")
+        encoded = codec.encode_result(result, f"result of {receipt}", self._home.max_result)
         # A success is decided by no policy, so the receipt says all, and a repeat is answered.
         settle(self._home.store, Transition(number, token, State.COMPLETED, result=encoded))
 

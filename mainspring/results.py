@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mainspring.errors import PartlyUnavailable, StoreUnavailable
+from mainspring.errors import InvalidState, PartlyUnavailable, StoreUnavailable
 from mainspring.job import Record
 from mainspring.store import Signal, Store
 
@@ -41,7 +41,7 @@ class Waiter:
     def wait(self, id: bytes, timeout: float | None) -> Record | None:
         """The record of the job once it has ended, None if there is no such job.
 
-        `TimeoutError` after `timeout` seconds, `StoreUnavailable` if the app is closed meanwhile.
+        `TimeoutError` after `timeout` seconds, `InvalidState` if the app is closed meanwhile.
         """
         done = threading.Event()
         wait = _Wait(None, done.set)
@@ -77,7 +77,7 @@ class Waiter:
         return bell
 
     def close(self) -> None:
-        """End the thread. Who still waits is told that the store is gone."""
+        """End the thread. Who still waits is told."""
         with self._lock:
             self._closed = True
             thread, signal = self._thread, self._signal
@@ -86,7 +86,7 @@ class Waiter:
             signal.wake()
             thread.join()
             signal.close()
-        self._answer(dict.fromkeys(self._waits, StoreUnavailable("the app was closed")))
+        self._answer(dict.fromkeys(self._waits, InvalidState("the app was closed")))
 
     def _add(self, id: bytes, wait: "_Wait") -> None:
         with self._lock:
@@ -110,7 +110,7 @@ class Waiter:
 
     def _start(self) -> Signal:
         if self._closed:
-            raise StoreUnavailable("the app was closed")
+            raise InvalidState("the app was closed")
         if self._signal is None:
             self._signal = self._store.listen()
         if self._thread is None:

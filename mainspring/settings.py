@@ -110,12 +110,14 @@ def _text(value: object, _: Mapping[str, str]) -> str:
 
 def _url(value: object, environment: Mapping[str, str]) -> str:
     url = _text(value, environment)
-    if not url.startswith("env:"):
-        return url
-    variable = url.removeprefix("env:")
-    if not environment.get(variable):
-        raise InvalidArguments(f"expected a URL in the variable {variable!r}, which is not set")
-    return environment[variable]
+    if url.startswith("env:"):
+        variable = url.removeprefix("env:")
+        if not environment.get(variable):
+            raise InvalidArguments(f"expected a URL in the variable {variable!r}, which is not set")
+        url = environment[variable]
+    if "\0" in url or "%00" in url:
+        raise InvalidArguments(f"expected a path without NUL, got {url!r}")
+    return url
 
 
 def _app(value: object, environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
+from mainspring.dossier import Dossier
 from mainspring.job import (
     Changed,
     Claimed,
@@ -393,6 +394,20 @@ class Store(Protocol):
 
     def statistics(self, since: int) -> list[Minute]:
         """What happened since that moment (wall clock), minute by minute; may lag by a second."""
+        ...
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        """Jobs with higher numbers than `after` as they stand, lowest first, for `restore` on
+        another store."""
+        ...
+
+    def restore(self, dossiers: Sequence[Dossier]) -> int:
+        """Take in jobs as they stood, all of them or none; how many were new. They get numbers of
+        their own, in the order given. Repeatable: a job that is here stays as it is.
+        `InvalidState` for one that was running, `UniqueTaken`, `UnknownDependency`.
+        """
         ...
 
     # --- signals ----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import (
 from msgspec.structs import replace
 
 from mainspring import codec
-from mainspring.context import Context
+from mainspring.context import LARGEST_RESULT, Context
 from mainspring.errors import InvalidArguments, TransactionError
 from mainspring.forms import BatchForm, Form, FunctionForm
 from mainspring.handle import Job
@@ -163,7 +163,7 @@ class Task(Generic[P, R_co]):
 
     def encode_result(self, value: object) -> bytes | None:
         """What is stored of a returned value; `InvalidArguments` if it cannot be."""
-        return None if value is None else codec.encode(value, f"result of {self.name}")
+        return codec.encode_result(value, f"result of {self.name}", LARGEST_RESULT.get())
 
     def decode_result(self, data: bytes) -> Any:
         """A stored result, of the type the function declares."""

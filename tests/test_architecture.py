@@ -26,7 +26,17 @@ GLOBALS_BY_EXCEPTION = {
 
 VALUES = {
     f"mainspring.{name}"
-    for name in ("errors", "durations", "retry", "job", "lifecycle", "events", "store", "codec")
+    for name in (
+        "errors",
+        "durations",
+        "retry",
+        "job",
+        "lifecycle",
+        "events",
+        "store",
+        "codec",
+        "dossier",
+    )
 }
 WORLD = {
     *("asyncio", "concurrent", "contextvars", "ctypes", "fcntl", "glob", "http", "io", "logging"),
@@ -46,7 +56,7 @@ PARENT_SIDE = {
     f"mainspring.worker.{name}"
     for name in (
         *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
-        *("listener", "station", "office"),
+        *("listener", "station", "office", "contact", "audit", "identity"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""

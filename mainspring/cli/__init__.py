@@ -11,6 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 import click
+from msgspec import DecodeError
 
 from mainspring import __version__
 from mainspring.cli.options import Place, place_options
@@ -32,6 +33,9 @@ _EXITS: list[tuple[type[MainspringError], int]] = [
     (MainspringError, FAILURE),
 ]
 
+_DAMAGE = (UnicodeDecodeError, DecodeError, OverflowError)
+"""What comes of bytes in the store that nobody wrote; input that is wrong never gets so far."""
+
 _MODULES = {
     "worker": "work",
     "enqueue": "enqueue",
@@ -42,6 +46,7 @@ _MODULES = {
     "replay": "jobs",
     "monitor": "monitor",
     "stats": "monitor",
+    "queues": "queues",
     "purge": "queues",
     "dlq": "queues",
     "pause": "queues",
@@ -50,6 +55,7 @@ _MODULES = {
     "doctor": "inspect",
     "migrate": "inspect",
     "shards": "shards",
+    "copy": "move",
     "demo": "demo",
 }
 
@@ -103,6 +109,9 @@ def run(arguments: Sequence[str]) -> int:
     except MainspringError as error:
         click.echo(f"mainspring: {error}", err=True)
         return next(code for kind, code in _EXITS if isinstance(error, kind))
+    except _DAMAGE as error:
+        click.echo(f"mainspring: the store holds what cannot be read: {error}", err=True)
+        return FAILURE
     except BrokenPipeError:
         # Whoever read our output has seen enough; the flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -105,6 +105,7 @@ def frame(
     total = totals(counts)
     average = Summary(minutes).average_run
     paused = {queue.name for queue in queues if queue.paused}
+    by_hand = {queue.name for queue in queues if queue.by_hand}
     return {
         "queue_length": total[State.PENDING],
         "running_tasks": total[State.RUNNING],
@@ -113,7 +114,8 @@ def frame(
         "average_process_seconds": None if average is None else average / SECOND,
         "unknown_tasks": unknown_tasks(scheduled),
         "queues": {
-            name: {str(state): n for state, n in of.items()} | {"paused": name in paused}
+            name: {str(state): n for state, n in of.items()}
+            | {"paused": name in paused, "by_hand": name in by_hand}
             for name, of in sorted(counts.items())
         },
         "workers": [

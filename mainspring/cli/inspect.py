@@ -13,7 +13,7 @@ import click
 from mainspring import __version__
 from mainspring.cli.options import Place, command, database_file
 from mainspring.cli.tables import duration, size, utc, without_password
-from mainspring.errors import MainspringError
+from mainspring.errors import MainspringError, StoreDamaged
 from mainspring.handle import Job
 from mainspring.store import Health
 
@@ -32,8 +32,11 @@ MOUNTS = Path("/proc/self/mountinfo")
 @command
 def check(place: Place) -> int:
     """Prove every invariant of the store; with --app, that all tasks are declared well."""
-    with place.app(declared=True) as app:
-        broken = app.check()
+    try:
+        with place.app(declared=True) as app:
+            broken = app.check()
+    except StoreDamaged as error:
+        broken = [f"The file is damaged, restore a backup: {error.__cause__ or error}."]
     place.answer({"broken": broken}, "\n".join(broken) or "Nothing is broken.")
     return 1 if broken else 0
 
@@ -57,7 +60,7 @@ def doctor(place: Place) -> None:
         with place.app() as app:
             facts |= _of_store(app.url, app.health(), app.find(limit=1))
     except MainspringError:
-        click.echo(_text(facts | {"advice": []}), err=True)
+        click.echo(_text(facts), err=True)
         raise
     place.answer(facts, lambda: _text(facts))
 
@@ -127,10 +130,12 @@ def _advice(file: Path, kind: str, free: float) -> list[str]:
 
 def _text(facts: Mapping[str, Any]) -> str:
     told = dict(facts)
-    advice, figures = told.pop("advice"), told.pop("figures", {})
+    advice, figures = told.pop("advice", None), told.pop("figures", {})
     told |= {name: size(value) for name, value in figures.items()}
     lines = [
         f"{name.removesuffix('_bytes').replace('_', ' ') + ':':<16}{value}"
         for name, value in told.items()
     ]
-    return "\n".join([*lines, "", *(f"! {each}" for each in advice or ["Nothing to change."])])
+    if advice is None:
+        return "\n".join(lines)
+    return "\n".join([*lines, "", *([f"! {each}" for each in advice] or ["Nothing to change."])])

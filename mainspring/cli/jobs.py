@@ -1,5 +1,7 @@
 """Commands about single jobs and selections of them: status, show, jobs, cancel, replay."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -83,9 +85,14 @@ def jobs(place: Place, filter: Any, limit: int, after: int | None) -> None:
 
 def listed(place: Place, found: list[Record], limit: int) -> None:
     """Print a page of jobs, and how to get the next one if there may be one."""
-    place.answer([as_json(job) for job in found], lambda: rows(found))
+    place.answer([as_json(job) for job in found], lambda: rows(found, _width()))
     if len(found) == limit:
         click.echo(f"There may be more: --after {found[-1].number}", err=True)
+
+
+def _width() -> int | None:
+    """How wide the terminal is, None if somebody else reads."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @command

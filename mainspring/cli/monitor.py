@@ -88,11 +88,15 @@ def _queues(queues: dict[str, dict[str, Any]]) -> str:
     states = [state for state in State if any(of[state] for of in queues.values())]
     return table(
         ("queue", *states),
-        [
-            (f"{name} (paused)" if of["paused"] else name, *(of[state] for state in states))
-            for name, of in queues.items()
-        ],
+        [(f"{name}{_remark(of)}", *(of[state] for state in states)) for name, of in queues.items()],
     )
+
+
+def _remark(queue: dict[str, Any]) -> str:
+    """Why no worker may be taking from a queue."""
+    if queue["paused"]:
+        return " (paused)"
+    return " (by hand)" if queue["by_hand"] else ""
 
 
 def _workers(workers: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 from uuid import UUID
@@ -83,8 +84,7 @@ class Place:
             with blame("url", settings):
                 app = Mainspring(settings.url, *tasks) if settings.url else Mainspring()
         with app:
-            if not new:
-                refuse_missing(app.url)
+            refuse_unreachable(app.url, new=new, said=bool(user or settings.url))
             with blame("url", settings):
                 app.store  # noqa: B018 - opens it, or says why not, before the command begins
             yield app
@@ -132,11 +132,25 @@ def blame(setting: str, settings: Configuration) -> Iterator[None]:
         raise
 
 
-def refuse_missing(url: str) -> None:
-    """`StoreUnavailable` if the URL names a file that is not there: looking must not make it."""
+def refuse_unreachable(url: str, *, new: bool, said: bool) -> None:
+    """`StoreUnavailable` if no file can be where the URL says, or, without `new`, if none is
+    there: looking must not make it. `said`: somebody named the store."""
     file = database_file(url)
-    if file and not file.exists():
-        raise StoreUnavailable(f"{file}: no such file yet; a worker or an enqueue makes it")
+    if file is None:
+        return
+    try:
+        if S_ISDIR(file.stat().st_mode):
+            raise StoreUnavailable(f"{file}: expected a file, got a folder")
+    except (FileNotFoundError, NotADirectoryError):
+        if not file.parent.is_dir():
+            raise StoreUnavailable(f"{file}: there is no such folder") from None
+        if not new:
+            advice = (
+                "a worker or an enqueue makes it" if said else "which store? say --url or --app"
+            )
+            raise StoreUnavailable(f"{file}: no such file yet; {advice}") from None
+    except OSError as error:
+        raise StoreUnavailable(f"{file}: {error.strerror}") from None
 
 
 def database_file(url: str) -> Path | None:

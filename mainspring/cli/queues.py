@@ -1,15 +1,70 @@
-"""Commands about queues: purge, dead letters, pause, resume."""
+"""Commands about queues: the queues themselves, purge, dead letters, pause, resume."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mainspring.cli.jobs import listed
 from mainspring.cli.options import STATES, Place, affected, command, confirmed, yes_option
+from mainspring.cli.tables import duration, seconds, table
 from mainspring.job import State
+from mainspring.store import QueueInfo
 
 if TYPE_CHECKING:
     from mainspring.app import Mainspring
+
+
+@command
+def queues(place: Place) -> None:
+    """List the queues: who takes from them, what is in them, and their settings.
+
+    One that was given messages is taken from by consumers, and by workers that name it.
+    """
+    with place.app() as app:
+        found, counts = app.queues(), app.counts()
+    value = [_as_json(queue) | {"jobs": counts.get(queue.name, {})} for queue in found]
+    place.answer(value, lambda: _listed(found, counts))
+
+
+def _as_json(queue: QueueInfo) -> dict[str, Any]:
+    """A queue for machines; durations in seconds."""
+    return {
+        "name": queue.name,
+        "paused": queue.paused,
+        "by_hand": queue.by_hand,
+        "aging": seconds(queue.aging),
+        "keep_completed": seconds(queue.keep_completed),
+        "keep_cancelled": seconds(queue.keep_cancelled),
+        "keep_failed": seconds(queue.keep_failed),
+    }
+
+
+def _listed(found: Sequence[QueueInfo], counts: Mapping[str, Mapping[str, int]]) -> str:
+    shown = (State.PENDING, State.RUNNING, State.FAILED)
+    return table(
+        ("queue", "taken by", *shown, "settings"),
+        [
+            (
+                queue.name,
+                "nobody (paused)" if queue.paused else "consumers" if queue.by_hand else "workers",
+                *(counts.get(queue.name, {}).get(state, 0) for state in shown),
+                _changed(queue),
+            )
+            for queue in found
+        ],
+    )
+
+
+def _changed(queue: QueueInfo) -> str:
+    """The settings that are not as in every other queue."""
+    usual = QueueInfo(name=queue.name)
+    spans = ("aging", "keep_completed", "keep_cancelled", "keep_failed")
+    return ", ".join(
+        f"{name} {duration(getattr(queue, name))}"
+        for name in spans
+        if getattr(queue, name) != getattr(usual, name)
+    )
 
 
 @command

@@ -11,6 +11,7 @@ from mainspring import codec
 from mainspring.cli.tables import (
     NOTHING,
     duration,
+    fitted,
     local_time,
     printable,
     seconds,
@@ -22,25 +23,25 @@ from mainspring.job import JobError, Record
 from mainspring.store import Line
 
 
-def rows(records: Iterable[Record]) -> str:
-    """A table with a line for each job."""
-    return table(
-        ("id", "#", "state", "task", "queue", "attempt", "created", "took", "about"),
-        [
-            (
-                UUID(bytes=job.id),
-                job.number,
-                job.state,
-                job.task,
-                job.queue,
-                job.attempt,
-                local_time(job.created),
-                duration(job.took if job.started else None),
-                about(job),
-            )
-            for job in records
-        ],
-    )
+def rows(records: Iterable[Record], width: int | None) -> str:
+    """A table with a line for each job, whole or for a terminal of that width: there the number
+    does for the id."""
+    headers = ("id", "#", "state", "task", "queue", "attempt", "created", "took", "about")
+    cells = [
+        (
+            UUID(bytes=job.id),
+            job.number,
+            job.state,
+            job.task,
+            job.queue,
+            job.attempt,
+            local_time(job.created),
+            duration(job.took if job.started else None),
+            about(job),
+        )
+        for job in records
+    ]
+    return fitted(headers, cells, width, ("id", "created")) if width else table(headers, cells)
 
 
 def about(job: Record) -> str:

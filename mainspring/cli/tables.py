@@ -9,6 +9,9 @@ from mainspring.durations import DAY, HOUR, MINUTE, SECOND, instant
 
 NOTHING: Final = "–"
 
+LEAST = 24
+"""Characters worth having of a last column that holds words."""
+
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as they need, numbers to the right; "none" if there are no rows."""
@@ -23,6 +26,25 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             for cell, width, number in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in [list(headers), *cells]
+    )
+
+
+def fitted(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int, spare: Sequence[str]
+) -> str:
+    """A table of lines that a terminal need not break: columns in `spare` are left out, one after
+    the other, until the last column has room for a few words, and these are cut at the end."""
+    text = table(headers, rows)
+    for name in spare:
+        needed = max(map(len, table(headers[:-1], [row[:-1] for row in rows]).split("\n")))
+        if needed + LEAST <= width or max(map(len, text.split("\n"))) <= width:
+            break
+        at = headers.index(name)
+        headers = [*headers[:at], *headers[at + 1 :]]
+        rows = [[*row[:at], *row[at + 1 :]] for row in rows]
+        text = table(headers, rows)
+    return "\n".join(
+        line if len(line) <= width else f"{line[: width - 1]}…" for line in text.split("\n")
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from mainspring.cli.options import Place, add_here, blame, command
+from mainspring.cli.options import Place, add_here, blame, command, refuse_unreachable
 from mainspring.cli.tables import counted, duration, one_line, without_password
 from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.events import (
@@ -58,6 +58,8 @@ def worker(place: Place, quiet: bool, **arguments: str | None) -> int:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
     with blame("app", settings):
         _find(settings.app)
+    if settings.url:
+        refuse_unreachable(settings.url, new=True, said=True)
     processes = settings.processes or PROCESSES
     threads = settings.threads or settings.concurrency or THREADS
     chosen: dict[str, Any] = {

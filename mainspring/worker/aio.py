@@ -8,6 +8,7 @@ own.
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -97,6 +98,12 @@ class Aio:
                 # It ignores its cancellation, or blocks the loop for everybody.
                 self._runner.time_out(run.job, (_clock() - run.began) // 1000)
                 self._worn(f"{run.job.task} did not end when it was cancelled")
+
+    def forget(self) -> None:
+        """In a fork of this process: run nothing more."""
+        self.backlog.clear()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, or another thread's
+            self._loop.call_soon(os._exit, 0)
 
     @property
     def busy(self) -> bool:
@@ -204,7 +211,7 @@ class Aio:
         variables = copy_context()
         try:
             answer = variables.run(runner.awaitable, recipe, job.payload, context)
-            value = await _Within(variables, answer)
+            value = await _Within(variables, answer, runner.leave_if_copy)
             result = None if value is None else encoded(recipe.task, value)
         except BaseException as error:
             if isinstance(error, GeneratorExit) and self._closed:
@@ -250,13 +257,17 @@ class Aio:
 
 
 class _Within:
-    """Awaits something inside a set of context variables that is not the task's own."""
+    """Awaits something inside a set of context variables that is not the task's own. `look` is
+    called whenever it suspends or ends."""
 
-    __slots__ = ("_awaited", "_variables")
+    __slots__ = ("_awaited", "_look", "_variables")
 
-    def __init__(self, variables: Variables, awaited: Awaitable[Any]) -> None:
+    def __init__(
+        self, variables: Variables, awaited: Awaitable[Any], look: Callable[[], None]
+    ) -> None:
         self._variables = variables
         self._awaited = awaited
+        self._look = look
 
     def __await__(self) -> Generator[Any, Any, Any]:
         run = self._variables.run
@@ -265,6 +276,7 @@ class _Within:
         try:
             while True:
                 pending = run(step, argument)
+                self._look()
                 try:
                     argument = yield pending
                     step = steps.send
@@ -272,6 +284,8 @@ class _Within:
                     step, argument = steps.throw, error
         except StopIteration as end:
             return end.value
+        finally:
+            self._look()
 
 
 async def _calm(task: "asyncio.Task[None]") -> None:

@@ -2,6 +2,8 @@
 
 from collections import deque
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from itertools import takewhile
 from typing import TypeAlias
 
 from mainspring.job import Claimed
@@ -26,26 +28,28 @@ class Backlog(deque[Entry]):
 
     def recall(self, numbers: Collection[int] | None) -> list[Claimed]:
         """Take out these jobs, or all; answers those that were still here."""
-        taken = self._take(len(self))
-        if numbers is not None:
-            self.extend(entry for entry in taken if entry[0].number not in numbers)
-            taken = [entry for entry in taken if entry[0].number in numbers]
-        return [job for job, _, _ in taken]
+        if numbers is None:
+            return [job for job, _, _ in self._take(len(self))]
+        return self._pick([entry for entry in self.copy() if entry[0].number in numbers])
 
     def drop(self, tokens: Collection[int]) -> None:
         """Forget the jobs of these grants."""
-        self.extend(e for e in self._take(len(self)) if e[0].token not in tokens)
+        self._pick([entry for entry in self.copy() if entry[0].token in tokens])
 
     def stale(self, before: int) -> list[Claimed]:
         """Take out what was fed before that moment."""
-        found: list[Claimed] = []
-        while self:
-            for entry in self._take(1):
-                if entry[2] >= before:
-                    self.appendleft(entry)
-                    return found
-                found.append(entry[0])
-        return found
+        old = takewhile(lambda entry: entry[2] < before, self.copy())
+        return self._pick(list(old))
+
+    def _pick(self, entries: Iterable[Entry]) -> list[Claimed]:
+        """Take out those of these that are still here, without touching the others: a runner that
+        found nothing for a moment would rest, and nobody would wake it."""
+        picked = []
+        for entry in entries:
+            with suppress(ValueError, IndexError):  # begun by now, or something else was just now
+                self.remove(entry)
+                picked.append(entry[0])
+        return picked
 
     def _take(self, most: int) -> list[Entry]:
         taken: list[Entry] = []

@@ -68,6 +68,10 @@ class Batch:
             self._start()
             self._worn(f"batch task {self._task.name} outlived its time limit")
 
+    def forget(self) -> None:
+        """In a fork of this process: run nothing more."""
+        self.backlog.clear()
+
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
@@ -158,7 +162,10 @@ class Batch:
         with ExitStack() as stack:
             for middleware in self._task.middlewares:
                 stack.enter_context(middleware(context))
-            return self._task.call_many(items)
+            try:
+                return self._task.call_many(items)
+            finally:
+                self._runner.leave_if_copy()
         return [None] * len(items)  # a middleware may swallow the error
 
     def _finish(self, job: Claimed, took: int, outcome: Any, settled: bool) -> None:

@@ -29,6 +29,8 @@ log = logging.getLogger("mainspring")
 SCRIPT = "__mp_main__"
 """What a script is called here, so that what it guards by `__name__ == "__main__"` stays out."""
 
+STOPS = {signal.SIGINT, signal.SIGTERM}
+
 SWITCH = 0.0005
 """Seconds between two threads: functions that compute must not delay the jobs beside them."""
 
@@ -65,6 +67,11 @@ def main() -> None:
         wire.send(Unable(f"{type(error).__name__}: {error}", told))
         wire.leave()
         return
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
+        after_in_child=partial(_become_stranger, wire, host),
+    )
     wire.send(hello)
     for order in wire:
         host.receive(order)
@@ -72,6 +79,15 @@ def main() -> None:
             wire.leave()
             return
     os._exit(0)
+
+
+def _become_stranger(wire: ChildWire, host: Host) -> None:
+    """In a fork that a task has made: be no child of a worker, and end when told to."""
+    host.disown()
+    wire.disown()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def _tell(wire: ChildWire, news: News) -> None:

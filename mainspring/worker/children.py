@@ -156,7 +156,7 @@ class Children:
     @property
     def everyone(self) -> list[Station]:
         """All that may hold jobs."""
-        return [each.station for each in self._members]
+        return [each.station for each in list(self._members)]  # asked for from other threads, too
 
     @property
     def count(self) -> int:
@@ -263,6 +263,8 @@ class Children:
             self._dismiss(member)
 
     def _dismiss(self, member: _Member) -> None:
+        if member.dismissed:
+            return  # told again and again, it would be waited for as long
         member.retired = member.dismissed = True
         member.child.send(Quit())
         member.kill_at = time.monotonic() + LAST_WORDS

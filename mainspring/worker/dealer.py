@@ -127,9 +127,11 @@ class Dealer:
 
     def deal_suspects(self) -> None:
         """Give the next suspect a place to itself, if there is one."""
-        if self.suspects and (station := self._crew.isolated()):
+        if self.suspects and (station := self._crew.isolated()) and station.load:
             job = self.suspects.popleft()
-            station.feed([job], self.kinds[job.task])
+            kind = self.kinds.get(job.task, "")
+            # A place that has come to know another version of the app says so itself.
+            station.feed([job], kind if kind in station.load else next(iter(station.load)))
 
     def take(self, station: Station, report: Report) -> Ended:
         """Strike off what a report is about, and learn from it."""
@@ -139,6 +141,14 @@ class Dealer:
         if report.stale:
             self._appetite.overfed(kinds)
         return ended
+
+    def lose(self, tokens: Collection[int]) -> list[Claimed]:
+        """Have what is held under these grants stopped, and strike it off; answers it."""
+        waiting = [job for job in self.suspects if job.token in tokens]
+        for job in waiting:
+            self.suspects.remove(job)
+        gone = [station.lose(tokens) for station in self._crew.everyone]
+        return [*waiting, *chain.from_iterable(gone)]
 
     def withdraw(self, numbers: Collection[int]) -> list[Claimed]:
         """Take out suspects that still wait for their place."""

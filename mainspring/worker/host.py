@@ -100,6 +100,12 @@ class Host:
             way.close()
         self._reporter.close()
 
+    def disown(self) -> None:
+        """In a fork of this process, made by a function that runs here: run and tell nothing."""
+        self._runner.is_copy = True
+        for way in self._ways.values():
+            way.forget()
+
     def _learn(self, name: str, task: Runnable) -> None:
         task.resolve()
         self._runner.learn(name, task)

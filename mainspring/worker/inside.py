@@ -1,8 +1,10 @@
 """Inside: the place where jobs run when it is the worker's own process (`in_process=True`)."""
 
 import logging
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -43,6 +45,7 @@ class Inside:
             tasks=setup.tasks,
             lease=setup.lease,
         )
+        _disown_in_forks(weakref.ref(self._host))
         self._interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         self._station = Station(self, marks, spots)
@@ -106,3 +109,13 @@ class Inside:
                 self._post(partial(self._desk.reported, self._station, news))
             case Worn(reason=reason):
                 log.warning("%s; they cannot be ended in_process", reason)
+
+
+def _disown_in_forks(reference: "weakref.ref[Host]") -> None:
+    """What is registered for forks stays registered: it must not keep the host alive."""
+
+    def disown() -> None:
+        if (host := reference()) is not None:
+            host.disown()
+
+    os.register_at_fork(after_in_child=disown)

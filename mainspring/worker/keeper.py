@@ -5,16 +5,14 @@ own clock, also while the store does not answer.
 """
 
 import contextlib
-import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from mainspring.errors import MainspringError, PartlyUnavailable, StoreUnavailable
+from mainspring.errors import MainspringError, PartlyUnavailable
 from mainspring.store import Note, Presence, Pulse, Store
-
-log = logging.getLogger("mainspring")
+from mainspring.worker.contact import Contact, is_final
 
 BEATS = 3
 """Heartbeats to a lease."""
@@ -34,11 +32,13 @@ class Keeper:
         self,
         store: Store,
         lease: float,
+        contact: Contact,
         presence: Callable[[], Presence],
         hear: Callable[[Pulse], None],
     ) -> None:
         self._store = store
         self._lease = lease
+        self._contact = contact
         self._presence = presence
         self._hear = hear
         self._lock = threading.Lock()
@@ -57,6 +57,8 @@ class Keeper:
         self._closed = True
         self._wake.set()
         self._thread.join(PATIENCE)
+        with self._lock:
+            self._ends.clear()  # what could not be given back must not wait a lease longer
         with contextlib.suppress(MainspringError):
             self.beat()
 
@@ -64,12 +66,13 @@ class Keeper:
         """Beat now: there is something to tell."""
         self._wake.set()
 
-    def hold(self, tokens: Iterable[int], asked: float) -> None:
-        """One job was claimed under each of these grants, which were asked for at that moment."""
+    def hold(self, token: int, jobs: int, asked: float) -> None:
+        """So many jobs were claimed under this grant, which was asked for at that moment."""
         with self._lock:
-            for token, jobs in Counter(tokens).items():
-                self._ends[token] = asked + self._lease
-                self._jobs[token] += jobs
+            self._ends[token] = asked + self._lease
+            self._jobs[token] += jobs
+        if time.monotonic() > asked + self._lease / BEATS:
+            self.hurry()  # the answer was long in coming, and the next beat may be far
 
     def settle(self, tokens: Iterable[int]) -> None:
         """One job of each of these grants is settled; grants without jobs are forgotten."""
@@ -88,9 +91,10 @@ class Keeper:
                 self._ends.pop(token, None)
                 self._jobs.pop(token, None)
 
-    def holds(self, token: int) -> bool:
-        """Whether this grant is ours for certain."""
-        return time.monotonic() < self._ends.get(token, 0)
+    def tokens(self) -> list[int]:
+        """All grants that are held."""
+        with self._lock:
+            return list(self._ends)
 
     def overdue(self) -> list[int]:
         """Grants that are about to end because they could not be renewed."""
@@ -104,9 +108,7 @@ class Keeper:
         """Tell the store that we live, renew all grants, and pass on what it says.
 
         `StoreUnavailable` and whatever else the store raises."""
-        with self._lock:
-            tokens = list(self._ends)
-        asked = time.monotonic()
+        tokens, asked = self.tokens(), time.monotonic()
         presence, lease = self._presence(), int(self._lease * 1_000_000)
         missed: Sequence[int] = ()
         try:
@@ -125,11 +127,12 @@ class Keeper:
         while not self._closed:
             try:
                 self.beat()
+                self._contact.answered("keeper")
                 pause = self._lease / BEATS / (4 if self._hurried else 1)
             except Exception as error:
-                # The ledger says so; here it only matters to be back before the leases end.
-                if not isinstance(error, StoreUnavailable):
-                    log.exception("a heartbeat failed; trying again")
+                self._contact.failed("keeper", error)
+                if is_final(error):
+                    return
                 pause = self._lease / BEATS / 4
             self._wake.wait(pause)
             self._wake.clear()

@@ -1,9 +1,9 @@
 """Ledger: writes outcomes and claims the next jobs, one round at a time.
 
-A round that fails is repeated, word for word, until it is written or the leases it is about have
-ended: its tokens make that safe even if the store had written it and only the answer was lost.
-A transition that the store cannot write, for a reason that will not pass, must not hold up the
-rest: its job ends as failed.
+A round that fails is repeated, word for word, until the store answers: its tokens make that safe
+even if it was written and only the answer was lost, or if the leases have ended meanwhile. Whether
+somebody has taken the jobs then, only the store can say. A transition that the store cannot write,
+for a reason that will not pass, must not hold up the rest: its job ends as failed.
 """
 
 import logging
@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from mainspring.errors import PartlyUnavailable, SchemaError, StoreDamaged, StoreUnavailable
-from mainspring.job import JobError, Reason, State, Transition
+from mainspring.errors import PartlyUnavailable, StoreUnavailable
+from mainspring.job import HandedBack, JobError, Reason, State, Transition
+from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Note, Store
+from mainspring.worker.contact import Contact, is_final
 
 log = logging.getLogger("mainspring")
 
@@ -28,36 +30,14 @@ PATIENCE = 1.0
 
 
 class Round(NamedTuple):
-    """What is written at once. `asked` is when, in monotonic seconds: a lease counts from there."""
+    """What is written at once. `asked` is when, in monotonic seconds: a lease counts from there.
+    `missed` are transitions of whose jobs a part of the store does not answer."""
 
     transitions: list[Transition]
     notes: list[Note]
     claim: Claim | None
     asked: float
-
-
-class Desk(Protocol):
-    """Who hears what became of a round."""
-
-    def written(self, round: Round, answer: Exchanged) -> None:
-        """It was written, or what was left of it when the store came back."""
-        ...
-
-    def missed(self, transitions: list[Transition]) -> None:
-        """These were not written, since a part of the store does not answer; the rest was."""
-        ...
-
-    def away(self, error: str) -> None:
-        """The store does not answer; the round is tried again."""
-        ...
-
-    def back(self) -> None:
-        """The store answers again."""
-        ...
-
-    def broken(self, error: BaseException) -> None:
-        """The store cannot be worked with."""
-        ...
+    missed: tuple[Transition, ...] = ()
 
 
 class Ledger:
@@ -66,15 +46,15 @@ class Ledger:
     def __init__(
         self,
         store: Store,
-        desk: Desk,
-        holds: Callable[[int], bool],
+        contact: Contact,
+        written: Callable[[Round, Exchanged], None],
         tell: Callable[[Sequence[Note]], None],
     ) -> None:
         self._store = store
-        self._desk = desk
-        self._holds = holds
+        self._contact = contact
+        self._written = written
         self._tell = tell
-        self._is_away = False
+        self._unanswered: list[int] = []
         self._closed = threading.Event()
         self._rounds: SimpleQueue[Round | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mainspring-ledger", daemon=True)
@@ -94,11 +74,11 @@ class Ledger:
         while (round := self._rounds.get()) is not None:
             pause = FIRST_PAUSE
             while (error := self._try(round)) is not None:
-                self._trouble(error)
-                if isinstance(error, SchemaError | StoreDamaged) or self._closed.wait(pause):
+                self._contact.failed("ledger", error)
+                if is_final(error) or self._closed.wait(pause):
                     return
                 pause = min(LONGEST_PAUSE, 2 * pause)
-                round = self._still_ours(round)
+                round = self._without_old_claim(round)
                 if not isinstance(error, StoreUnavailable):
                     self._write_one_by_one(round)
 
@@ -107,35 +87,52 @@ class Ledger:
         try:
             if round.notes:
                 # Before the jobs end: notes of ended jobs are dropped.
-                self._tell(round.notes)
-                round.notes.clear()
+                self._note(round)
+            if self._unanswered:
+                self._hand_back()
             answer = self._store.exchange(round.transitions, round.claim)
         except PartlyUnavailable as error:
             # What concerns the other parts must not wait for this one.
-            answer, missed = error.answer, set(error.missed)
-            round = round._replace(transitions=[t for t in round.transitions if t not in missed])
-            self._desk.missed(list(error.missed))
+            answer, missed = error.answer, dict.fromkeys(error.missed)
+            written = [each for each in round.transitions if each not in missed]
+            round = round._replace(transitions=written, missed=tuple(missed))
         except Exception as error:
             return error
-        if self._is_away and (round.transitions or round.claim):
-            self._is_away = False
-            self._desk.back()
-        self._desk.written(round, answer)
+        if round.transitions or round.claim:
+            self._contact.answered("ledger")
+        self._written(round, answer)
         return None
 
-    def _trouble(self, error: Exception) -> None:
-        if isinstance(error, SchemaError | StoreDamaged):
-            self._desk.broken(error)
-            return
-        if not isinstance(error, StoreUnavailable):
-            log.error("the store failed in a way it should not; trying again", exc_info=error)
-        if not self._is_away:
-            self._is_away = True
-            self._desk.away(f"{type(error).__name__}: {error}")
+    def _note(self, round: Round) -> None:
+        try:
+            self._tell(round.notes)
+        except Exception as error:
+            if is_final(error) or isinstance(error, StoreUnavailable):
+                raise
+            log.exception("notes of %d jobs cannot be written", len(round.notes))
+        round.notes.clear()
+
+    def _without_old_claim(self, round: Round) -> Round:
+        """The round without a claim whose lease would be half over if it had been granted."""
+        claim = round.claim
+        if claim is None or time.monotonic() < round.asked + claim.grant.lease / 2_000_000:
+            return round
+        self._unanswered.append(claim.grant.token)
+        return Round(round.transitions, round.notes, None, round.asked)
+
+    def _hand_back(self) -> None:
+        """Give back what such claims were granted after all: nobody has begun it."""
+        missed: list[int] = []
+        try:
+            jobs = self._store.held(self._unanswered)
+        except PartlyUnavailable as error:
+            jobs, missed = error.answer, list(error.missed)
+        self._store.exchange([decide(job, HandedBack()) for job in jobs])
+        self._unanswered = missed
 
     def _write_one_by_one(self, round: Round) -> None:
         """Find what cannot be written; all the others may be repeated with the round."""
-        for at, each in enumerate(round.transitions):
+        for each in list(round.transitions):
             try:
                 self._store.exchange([each])
             except PartlyUnavailable:
@@ -144,15 +141,18 @@ class Ledger:
                 return
             except Exception as error:
                 log.exception("the outcome of job #%d cannot be written", each.number)
-                round.transitions[at] = _unwritable(each, error)
+                round.transitions.remove(each)
+                self._write_instead(_unwritable(each, error), round)
 
-    def _still_ours(self, round: Round) -> Round:
-        """The round without what is somebody else's by now."""
-        kept = [each for each in round.transitions if self._holds(each.token)]
-        claim = round.claim
-        if claim and time.monotonic() > round.asked + claim.grant.lease / 1_000_000:
-            claim = None
-        return Round(kept, round.notes, claim, round.asked)
+    def _write_instead(self, failure: Transition, round: Round) -> None:
+        try:
+            self._store.exchange([failure])
+        except StoreUnavailable:
+            round.transitions.append(failure)
+        except Exception:
+            log.exception("job #%d cannot even fail", failure.number)
+        else:
+            round.transitions.append(failure)
 
 
 def _unwritable(transition: Transition, error: Exception) -> Transition:

@@ -1,29 +1,24 @@
 """Office: all that a worker does with its store, and the threads that do it."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Collection
+from typing import Protocol
 
-from mainspring.store import Presence, Pulse, Store
+from mainspring.store import Exchanged, Presence, Pulse, Store
+from mainspring.worker.audit import Audit
+from mainspring.worker.contact import Client as Caller
+from mainspring.worker.contact import Contact
 from mainspring.worker.keeper import Keeper
-from mainspring.worker.ledger import Desk, Ledger
+from mainspring.worker.ledger import Ledger, Round
 from mainspring.worker.listener import Listener
 from mainspring.worker.upkeep import Upkeep
 
 
-class Identity(NamedTuple):
-    """Who the worker is and what it wants. `lease` and `grace` in seconds."""
-
-    name: str
-    host: str
-    pid: int
-    started: int
-    queues: tuple[str, ...] | None
-    lease: float
-    grace: float
-    read_ahead: int
-
-
-class Client(Desk, Protocol):
+class Client(Caller, Protocol):
     """Who is told what the store says. Called in the threads of the office."""
+
+    def written(self, round: Round, answer: Exchanged) -> None:
+        """A round is written; the next one may be submitted."""
+        ...
 
     def asked(self, pulse: Pulse) -> None:
         """Grants are lost, or jobs are to be cancelled, or queues are paused."""
@@ -37,15 +32,21 @@ class Client(Desk, Protocol):
         """What the worker tells of itself."""
         ...
 
+    def known(self) -> Collection[tuple[int, int]]:
+        """Number and token of all jobs that wait, run or are still to be written here."""
+        ...
+
 
 class Office:
     """Keeper, ledger, listener and upkeep over one store. `lease` in seconds."""
 
     def __init__(self, store: Store, worker: str, lease: float, client: Client) -> None:
         self.listener = Listener(store, client.poked)
-        self.keeper = Keeper(store, lease, client.presence, client.asked)
-        self.ledger = Ledger(store, client, self.keeper.holds, self.keeper.beat)
-        self.upkeep = Upkeep(store, worker, lease)
+        contact = Contact(client)
+        self.keeper = Keeper(store, lease, contact, client.presence, client.asked)
+        self.ledger = Ledger(store, contact, client.written, self.keeper.beat)
+        audit = Audit(store, lease, self.keeper, client.known)
+        self.upkeep = Upkeep(store, worker, lease, contact, audit.look)
         self.keeper.start()
         self.upkeep.start()
 

@@ -5,11 +5,11 @@ one inbox; nothing here waits for the store or for a child.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from operator import attrgetter
 from queue import Empty, SimpleQueue
-from typing import Literal
 
 from mainspring.events import (
     AttemptFailed,
@@ -29,11 +29,12 @@ from mainspring.job import Cancelled, Claimed, HandedBack, Lost, Outcome, TaskUn
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
 from mainspring.worker.dealer import Crew, Dealer
+from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.ledger import Round
-from mainspring.worker.office import Identity, Office
+from mainspring.worker.office import Office
 from mainspring.worker.station import Station
 from mainspring.worker.upkeep import lost
-from mainspring.worker.wire import Drop, Hello, Recall, Report, Stop
+from mainspring.worker.wire import Hello, Recall, Report, Stop
 
 LONGEST_TURN = 0.25
 """Seconds between two looks at the clock when nothing happens."""
@@ -47,13 +48,14 @@ MISSED_PAUSE = 0.25
 MOST = 1000
 """Outcomes of one round: other processes wait to write, too."""
 
+MOST_NOTES = 10_000
+"""Progress and lines of log that are kept while the store is away."""
+
 MANY = 64
 """Outcomes that are worth a round of their own before anything else is done."""
 
 LAST_WORDS = 1.9
 """Seconds in which everything must have ended after the worker was told to hand back now."""
-
-Phase = Literal["starting", "running", "stopping", "quitting", "stopped"]
 
 _token = attrgetter("token")
 
@@ -116,10 +118,6 @@ class Pump:
         """A round of the ledger is done."""
         self.post(partial(self._written, round, answer))
 
-    def missed(self, transitions: list[Transition]) -> None:
-        """A part of the store does not answer, and has not heard of these."""
-        self.post(partial(self._miss, transitions))
-
     def away(self, error: str) -> None:
         """The store does not answer."""
         self.post(partial(self._is_away, error))
@@ -142,23 +140,14 @@ class Pump:
 
     def presence(self) -> Presence:
         """What the worker tells of itself."""
-        me, everyone = self._me, self._crew.everyone
-        some = zip(self._dealer.held(), range(5), strict=False)
-        return Presence(
-            id=me.name,
-            host=me.host,
-            pid=me.pid,
-            started=me.started,
-            state="stopping" if self.phase == "quitting" else self.phase,
-            queues=me.queues or (),
-            tasks=tuple(self._dealer.kinds),
-            slots=sum(sum(each.slots.values()) for each in everyone),
-            busy=sum(each.busy for each in everyone),
-            processed=self.processed,
-            failed=self.failed,
-            children=self._crew.count,
-            current=", ".join(f"{job.task} #{job.number}" for job, _ in some),
-        )
+        return self._me.presence(self.phase, self._crew, self._dealer, self.processed, self.failed)
+
+    def known(self) -> set[tuple[int, int]]:
+        """Number and token of every job that waits or runs here or is still to be written."""
+        # In the order in which a job goes from one to the next: none is missed on its way.
+        held = {(job.number, job.token) for job in self._dealer.held()}
+        late = [*self._pending, *self._underway, *self._missed]
+        return held.union((each.number, each.token) for each in late)
 
     # --- turns ------------------------------------------------------------------------------
 
@@ -218,6 +207,9 @@ class Pump:
     # --- the store says ---------------------------------------------------------------------
 
     def _written(self, round: Round, answer: Exchanged) -> None:
+        if round.missed:
+            self._missed += round.missed
+            self._missed_at = time.monotonic() + MISSED_PAUSE
         self._writing, self._underway = False, []
         office = self._required_office()
         if len(self._pending) >= MANY:
@@ -225,7 +217,8 @@ class Pump:
             self._submit(office, time.monotonic(), len(answer.jobs))
         office.keeper.settle(map(_token, round.transitions))
         if answer.jobs:
-            office.keeper.hold(map(_token, answer.jobs), round.asked)
+            for token, jobs in Counter(map(_token, answer.jobs)).items():
+                office.keeper.hold(token, jobs, round.asked)
             self._deal(answer.jobs)
         for station in self._crew.everyone:
             station.acknowledge()
@@ -257,10 +250,6 @@ class Pump:
             if new:
                 self._told_unknown |= new
                 self._events.emit(UnknownTasks(tuple(sorted(new)), self._me.name))
-
-    def _miss(self, transitions: list[Transition]) -> None:
-        self._missed += transitions
-        self._missed_at = time.monotonic() + MISSED_PAUSE
 
     def _is_away(self, error: str) -> None:
         self._away = True
@@ -298,19 +287,8 @@ class Pump:
         if not tokens:
             return
         self._required_office().keeper.forget(tokens)
-        gone = {job.number for job in self._dealer.held() if job.token in tokens}
-        unwritten = {
-            each.number
-            for each in [*self._pending, *self._missed, *self._underway]
-            if each.token in tokens
-        }
-        for station in self._crew.everyone:
-            station.place.send(Drop(list(tokens)))
-            station.strike(gone)
-        self._dealer.withdraw(gone)
-        self._pending = [each for each in self._pending if each.token not in tokens]
-        self._missed = [each for each in self._missed if each.token not in tokens]
-        self._tell_lost(gone | unwritten)
+        # What has ended is offered all the same: whether somebody took it, the store will say.
+        self._tell_lost(job.number for job in self._dealer.lose(tokens))
 
     def _tell_lost(self, numbers: Iterable[int]) -> None:
         if found := tuple(sorted(numbers)):
@@ -334,6 +312,7 @@ class Pump:
         """Jobs have ended, or told something."""
         if report.notes:
             self._notes += report.notes
+            del self._notes[:-MOST_NOTES]
             self._tell_progress(station, report.notes)
         ended = self._dealer.take(station, report)
         self._pending += ended.transitions

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -62,6 +63,9 @@ class Recipe(NamedTuple):
 class Runner:
     """What all ways of running share: contexts, the call, the mapping of ends to transitions."""
 
+    is_copy = False
+    """Whether a function has forked, and this is the other process."""
+
     def __init__(self, program: Program, reporter: Reporter, marks: Marks, worker: str) -> None:
         self.program = program
         self.reporter = reporter
@@ -94,11 +98,11 @@ class Runner:
     def call(self, recipe: Recipe, payload: bytes, context: Context) -> bytes | None:
         """Call a function and encode what it returns. Raises whatever it raises."""
         if not recipe.middlewares:
-            return _called(recipe, payload, context)
+            return self._called(recipe, payload, context)
         with contextlib.ExitStack() as stack:
             for middleware in recipe.middlewares:
                 stack.enter_context(middleware(context))
-            return _called(recipe, payload, context)
+            return self._called(recipe, payload, context)
         return None  # a middleware may swallow the error
 
     def awaitable(self, recipe: Recipe, payload: bytes, context: Context) -> Awaitable[Any]:
@@ -109,6 +113,11 @@ class Runner:
         else:
             answer = recipe.call(payload, context)
         return answer
+
+    def leave_if_copy(self) -> None:
+        """End this process if it is a fork that came back: the job is the other one's to end."""
+        if self.is_copy:
+            os._exit(0)
 
     def succeed(self, job: Claimed, took: int, result: bytes | None, settled: bool = False) -> None:
         """The function returned."""
@@ -160,6 +169,19 @@ class Runner:
             **more,
         )
 
+    def _called(self, recipe: Recipe, payload: bytes, context: Context) -> bytes | None:
+        try:
+            value = recipe.call(payload, context)
+            if value is not None and isawaitable(value):
+                # A plain function may return a coroutine, as wrappers around `async def` do.
+                import asyncio
+
+                value = asyncio.run(_awaited(value))
+        finally:
+            if self.is_copy:
+                self.leave_if_copy()
+        return None if value is None else encoded(recipe.task, value)
+
     def _outcome(self, error: BaseException, job: Claimed, task: Runnable) -> Outcome:
         steering = _steering(error)
         if steering is None:
@@ -187,12 +209,13 @@ class Runner:
         return self._failure(steering, job, self.recipes[job.task].task)
 
     def _failure(self, error: BaseException, job: Claimed, task: Runnable) -> Failed:
-        told = self.error(job, _name(error), _told(error), traceback=_traceback(error))
+        cause = error.__cause__ if isinstance(error, Unstorable) else None
+        told = self.error(job, _name(cause or error), _told(error), traceback=_traceback(error))
         if isinstance(error, Unstorable) or not task.retry.wants(error):
             return Failed(told, permanent=True)
         try:
             return Failed(told, delay=task.retry.custom_delay(job.attempt, error))
-        except Exception:
+        except BaseException:  # an exit would end the thread, and nobody would hear of the job
             log.exception("the backoff of task %s failed; its stored policy decides", task.name)
             return Failed(told)
 
@@ -207,18 +230,6 @@ def encoded(task: Runnable, value: Any) -> bytes | None:
         return task.encode_result(value)
     except Exception as error:
         raise Unstorable(str(error)) from error
-
-
-def _called(recipe: Recipe, payload: bytes, context: Context) -> bytes | None:
-    value = recipe.call(payload, context)
-    if value is None:
-        return None
-    if isawaitable(value):
-        # A plain function may return a coroutine, as wrappers around `async def` do.
-        import asyncio
-
-        value = asyncio.run(_awaited(value))
-    return encoded(recipe.task, value)
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

@@ -3,13 +3,13 @@
 What it holds and of which kind, what has begun, how many places are free.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import repeat
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mainspring.job import Claimed, Transition
 from mainspring.worker.program import Marks
-from mainspring.worker.wire import Feed, Hello, Order, Report
+from mainspring.worker.wire import Drop, Feed, Hello, Order, Report
 
 Held: TypeAlias = tuple[Claimed, int, str]
 """A job that is held here, its spot among the marks, and its kind."""
@@ -82,6 +82,15 @@ class Station:
         """How many places are taken."""
         return sum(min(self.load[kind], count) for kind, count in self.slots.items())
 
+    @property
+    def places(self) -> int:
+        """How many jobs it runs at once, as people are told. Beside functions, coroutines count as
+        they run: their limit, in the thousands, would hide how busy the threads are."""
+        shown = dict(self.slots)
+        if len(shown) > 1 and "async" in shown:
+            shown["async"] = min(self.load["async"], shown["async"])
+        return sum(shown.values())
+
     def free(self, kind: str) -> int:
         """How many jobs of this kind could begin at once."""
         return max(0, self.slots.get(kind, 0) - self.load.get(kind, 0))
@@ -104,6 +113,9 @@ class Station:
         for spot in spots:
             marks[spot] = 0
         numbers = [job.number for job in fed]
+        if not self.held.keys().isdisjoint(numbers):
+            # Lost, and back here before that was known: what ran first counts no more.
+            self.strike(numbers)
         self.held.update(zip(numbers, zip(fed, spots, repeat(kind)), strict=False))
         self.load[kind] += count
         self.place.send(Feed(fed, spots, self.untaken))
@@ -151,6 +163,11 @@ class Station:
                 self.load[kind] -= 1
                 struck.append(job)
         return struck
+
+    def lose(self, tokens: Collection[int]) -> list[Claimed]:
+        """Have what is held under these grants stopped, and strike it off; answers it."""
+        self.place.send(Drop(list(tokens)))
+        return self.strike([job.number for job, _, _ in self.held.values() if job.token in tokens])
 
     def strike_all(self) -> tuple[list[Claimed], list[Claimed]]:
         """Strike everything off: the jobs that had begun, and those that had not."""

@@ -62,6 +62,10 @@ class Threads:
                 context.cancel()
                 self._runner.time_out(job, (_clock() - began) // 1000)
 
+    def forget(self) -> None:
+        """In a fork of this process: run nothing more."""
+        self.backlog.clear()
+
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
@@ -90,7 +94,7 @@ class Threads:
         """A function that had been given up has ended after all: is there another thread for it?"""
         with self._lock:
             self._stuck -= 1
-            replaced = self._alive > self._count
+            replaced = self._alive - self._stuck > self._count
             self._alive -= replaced
         return replaced
 

@@ -12,6 +12,7 @@ from mainspring.ids import new_token
 from mainspring.job import Claimed, JobError, Lost, Reason
 from mainspring.lifecycle import decide
 from mainspring.store import Grant, Store
+from mainspring.worker.contact import Contact
 
 log = logging.getLogger("mainspring")
 
@@ -25,13 +26,22 @@ PATIENCE = 1.0
 
 
 class Upkeep:
-    """A thread that does the rounds."""
+    """A thread that does the rounds. `audit` is the worker's own chore: a look at its books."""
 
-    def __init__(self, store: Store, worker: str, lease: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        lease: float,
+        contact: Contact,
+        audit: Callable[[], None],
+    ) -> None:
         self._store = store
         self._worker = worker
         self._lease = int(lease * 1_000_000)
         self._interval = min(INTERVAL, lease / 3)
+        self._contact = contact
+        self._audit = audit
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mainspring-upkeep", daemon=True)
 
@@ -48,9 +58,12 @@ class Upkeep:
         while not self._closed.wait(self._interval * random.uniform(0.75, 1.25)):
             try:
                 self._until_done(lambda: self._store.upkeep(SLICE))
-                self._until_done(self._recover)
+                if not self._contact.is_missed_by("ledger"):
+                    # After an outage outcomes come first, though their leases may have ended.
+                    self._until_done(self._recover)
+                    self._audit()
             except StoreUnavailable:
-                pass  # the ledger says so; the next round comes soon
+                pass  # ledger and keeper say so; the next round comes soon
             except Exception:
                 log.exception("upkeep failed; trying again at the next round")
 

@@ -218,6 +218,10 @@ class ChildWire(Wire[Order]):
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection, _decode_order)
 
+    def disown(self) -> None:
+        """In a fork of this process: say nothing, and do not keep the line open."""
+        self._socket.close()
+
     def leave(self) -> None:
         """Say no more, but let the system hang up, so that the end of the line is our end."""
         self._socket.detach()

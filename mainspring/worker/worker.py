@@ -25,8 +25,8 @@ from mainspring.ids import new_id
 from mainspring.store import Store
 from mainspring.worker.children import Children
 from mainspring.worker.dealer import Crew
+from mainspring.worker.identity import Identity
 from mainspring.worker.inside import Inside
-from mainspring.worker.office import Identity
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
 from mainspring.worker.wire import Setup

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mainspring import Mainspring
-from tests.cli.conftest import URL, Cli
+from tests.cli.conftest import URL, Cli, Said
 
 AT = ("--url", URL)
 ENQUEUE = (*AT, "enqueue", "--type", "email")
@@ -25,6 +25,11 @@ USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown scheme": (("--url", "mysql://x/y", "migrate"), "store URL: expected one of"),
     "no scheme": (("--url", "jobs.db", "migrate"), "store URL: expected one of"),
     "unknown option in the URL": (("--url", f"{URL}?x=1", "migrate"), "durability"),
+    "NUL in a worker's URL": (
+        ("--url", "sqlite:///a%00b.db", "--app", "shop:app", "worker"),
+        "a path without NUL",
+    ),
+    "NUL in the URL": (("--url", "sqlite:///a%00b.db", "stats"), "a path without NUL"),
     "unset variable": (("--url", "env:NOWHERE", "stats"), "'NOWHERE', which is not set"),
     "payload that is not JSON": ((*ENQUEUE, "--payload", "{to: me}"), "expected JSON"),
     "payload in no file": ((*ENQUEUE, "--payload", "@gone.json"), "gone.json: No such file"),
@@ -129,6 +134,49 @@ def test_looking_at_a_file_that_is_not_there_does_not_make_it(cli: Cli, here: Pa
         assert said.code == 69, command
         assert "no such file yet" in said.err
     assert not (here / "typo.db").exists()
+
+
+def test_who_forgot_to_name_the_store_is_told_how(cli: Cli, here: Path) -> None:
+    said = cli("stats")
+    told = "no such file yet; which store? say --url or --app"
+    assert said == Said(69, "", f"mainspring: {here}/mainspring.db: {told}\n")
+
+
+UNREACHABLE = {
+    "a" * 300 + ".db": "File name too long",
+    "folder": "expected a file, got a folder",
+    "folder/": "expected a file, got a folder",
+    "nowhere/jobs.db": "there is no such folder",
+    "file/jobs.db": "there is no such folder",
+}
+
+
+@pytest.mark.parametrize("path", UNREACHABLE)
+def test_where_no_file_can_be_is_told_in_one_line(cli: Cli, here: Path, path: str) -> None:
+    (here / "folder").mkdir()
+    (here / "file").write_text("")
+    (here / "shop.py").write_text("")
+    commands = ("stats",), ("migrate",), ("enqueue", "--type", "x"), ("--app", "shop:app", "worker")
+    for command in commands:
+        said = cli("--url", f"sqlite:///{path}", *command)
+        assert (said.code, said.out) == (69, ""), command
+        assert said.err.endswith(f": {UNREACHABLE[path]}\n")
+        assert said.err.count("\n") == 1
+
+
+def test_a_folder_that_must_not_be_looked_into_is_told_in_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(tempfile.mkdtemp())
+    monkeypatch.chdir("/")
+    try:
+        folder.chmod(0o600)
+        with bound_by_permissions():
+            said = cli("--url", f"sqlite:///{folder}/jobs.db", "stats")
+        assert said == Said(69, "", f"mainspring: {folder}/jobs.db: Permission denied\n")
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
 
 
 @contextmanager

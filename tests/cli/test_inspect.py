@@ -66,6 +66,33 @@ def test_doctor_speaks_even_if_the_store_does_not(cli: Cli, here: Path) -> None:
     assert said.code == 78
     assert "python:" in said.err
     assert "expected an SQLite database" in said.err
+    assert "Nothing to change" not in said.err
+
+
+def test_check_says_in_words_that_a_file_is_damaged(cli: Cli, app: Mainspring, here: Path) -> None:
+    app.enqueue("double", {"n": 1})
+    app.close()
+    file = here / "jobs.db"
+    file.write_bytes(file.read_bytes()[:20_000])
+    said = cli(*AT, "check")
+    assert (said.code, said.err) == (1, "")
+    assert re.fullmatch(r"The file is damaged, restore a backup: .*malformed\.\n", said.out)
+    assert len(cli(*AT, "check", "--json").json["broken"]) == 1
+
+
+def test_a_job_that_cannot_be_read_is_told_of_in_one_line(
+    cli: Cli, app: Mainspring, here: Path
+) -> None:
+    app.enqueue("double", {"n": 1})
+    app.close()
+    with sqlite3.connect(here / "jobs.db") as connection:
+        connection.execute("UPDATE job SET created = ?", (1 << 62,))
+    connection.close()
+    said = cli(*AT, "jobs")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        "mainspring: the store holds what cannot be read: date value out of range\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from mainspring import Mainspring, State
-from mainspring.cli.show import text_of
+from mainspring.cli.show import rows, text_of
 from tests.cli.conftest import URL, Cli, worked_off
 
 AT = ("--url", URL)
@@ -267,3 +269,22 @@ def test_a_job_nobody_knows_is_a_failure_in_words(cli: Cli, app: Mainspring) -> 
 
 def test_a_payload_that_other_software_spoiled_is_shown_as_its_bytes() -> None:
     assert text_of(b"\xff\xfe") == "2 bytes, in base64: //4="
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (200, ["id", "#", "state", "task", "queue", "attempt", "created", "took", "about"]),
+        (120, ["#", "state", "task", "queue", "attempt", "created", "took", "about"]),
+        (80, ["#", "state", "task", "queue", "attempt", "took", "about"]),
+    ],
+)
+def test_on_a_terminal_no_line_of_a_list_is_broken(
+    app: Mainspring, width: int, names: list[str]
+) -> None:
+    app.enqueue("double", {"n": 1}, label="Double a number that somebody gave us " * 3)
+    lines = rows([job.record for job in app.find()], width).splitlines()
+    assert lines[0].split() == names
+    assert [len(line) <= width for line in lines] == [True, True]
+    assert "Double a number that som" in lines[1]
+    assert lines[1].endswith("…")

@@ -1,4 +1,6 @@
-"""Commands about queues: purge, dead letters, pause, resume."""
+"""Commands about queues: the queues themselves, purge, dead letters, pause, resume."""
+
+import re
 
 from mainspring import Mainspring, State
 from tests.cli.conftest import URL, Cli, worked_off
@@ -50,3 +52,32 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(cli: Cli, app: Mai
     message = queue.consume()
     assert message is not None
     message.ack()
+
+
+def test_queues_are_listed_with_who_takes_from_them_and_their_settings(
+    cli: Cli, app: Mainspring
+) -> None:
+    app.enqueue("double", {"n": 1})
+    app.queue("videos").publish("a.mp4")
+    app.configure("mail", aging="10s", keep_completed="7d")
+    app.pause("mail")
+    text = cli(*AT, "queues").out
+    assert re.search(r"^default +workers +1 +0 +0 +–$", text, re.M)
+    assert re.search(r"^videos +consumers +1 +0 +0 ", text, re.M)
+    changed = r"aging 10.0s, keep_completed 7d 0h"
+    assert re.search(rf"^mail +nobody \(paused\) +0 +0 +0 +{changed}$", text, re.M)
+    told = {each["name"]: each for each in cli(*AT, "queues", "--json").json}
+    assert [name for name in told if told[name]["by_hand"]] == ["videos"]
+    assert [name for name in told if told[name]["paused"]] == ["mail"]
+    assert (told["mail"]["aging"], told["mail"]["keep_completed"]) == (10, 604_800)
+    assert told["videos"]["jobs"]["pending"] == 1
+
+
+def test_the_monitor_marks_queues_that_workers_leave_to_consumers(
+    cli: Cli, app: Mainspring
+) -> None:
+    app.enqueue("double", {"n": 1})
+    app.queue("videos").publish("a.mp4")
+    assert re.search(r"^videos \(by hand\) +1$", cli(*AT, "monitor", "--once").out, re.M)
+    queues = cli(*AT, "monitor", "--json").json["queues"]
+    assert [name for name in queues if queues[name]["by_hand"]] == ["videos"]

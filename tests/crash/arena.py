@@ -3,12 +3,13 @@
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mainspring import Mainspring
@@ -44,11 +45,14 @@ class Arena:
         """SIGKILL to a worker, or to one of its children."""
         worker = chance.choice(self.workers)
         victim = chance.choice([worker.pid, *children(worker.pid)])
+        with dying([victim, *children(victim)]):
+            self.recorder.record("fault", who=victim)
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+        # Until now its threads, and children that follow it, may have begun a last job.
         self.recorder.record("fault", who=victim)
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            return
         if victim == worker.pid:
             worker.wait()
             self.workers.remove(worker)
@@ -85,6 +89,22 @@ def children(pid: int) -> list[int]:
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+@contextmanager
+def dying(pids: list[int]) -> Iterator[None]:
+    """These processes are gone when the block is left without an exception."""
+    files = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            files.append(os.pidfd_open(pid))
+    try:
+        yield
+        for file in files:
+            assert select.select([file], [], [], 10)[0], "a process outlived its SIGKILL"
+    finally:
+        for file in files:
+            os.close(file)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from mainspring.engines import open_store
+from mainspring.engines.sqlite.address import address
+from mainspring.engines.sqlite.connection import connect
+from mainspring.engines.sqlite.lent import Lent
 from mainspring.errors import NotImmediate, TransactionError, UniqueTaken
 from mainspring.job import Select, State, Succeeded
 from mainspring.lifecycle import decide
@@ -268,3 +273,30 @@ def test_a_cursor_from_before_is_refused_as_well_when_the_time_is_up(store: Stor
     with pytest.raises(TransactionError, match="third of the lease"):
         work()
     assert len(store.find(Select())) == 2
+
+
+def test_a_block_that_ends_while_it_is_called_back_lets_go_of_the_file(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    open_store(url).close()
+    connection = connect(address(url), factory=Lent)
+    assert isinstance(connection, Lent)
+    connection.execute("BEGIN IMMEDIATE")
+    unread = connection.execute("SELECT value FROM json_each('[1, 2, 3]')")
+    called_back = threading.Event()
+    with connection.using(), connection.limited(0.0, called_back.set):
+        while not _is_called_back(connection):
+            time.sleep(0)
+        # Who calls back waits for `using`; this thread is quicker.
+        connection.roll_back()
+    connection.close()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    del unread
+
+
+def _is_called_back(connection: Lent) -> bool:
+    try:
+        connection.must_be_lent()
+    except TransactionError:
+        return True
+    return False

@@ -17,6 +17,10 @@ DAMAGES = {
     "counts": "UPDATE meter SET n = n + 1 WHERE state = 3",
     "number": "UPDATE meter SET n = 1 WHERE queue = 0",
     "names": "DELETE FROM task",
+    "columns": "UPDATE job SET payload = 'text' WHERE number = :pending",
+    "headers": "UPDATE job SET headers = x'c1' WHERE number = :pending",
+    "extras": "UPDATE job SET extra = 'text' WHERE number = :pending",
+    "policies": "UPDATE policy SET body = x'00' WHERE id = 1",
     "lanes": "UPDATE ready SET lane = -77, moved = 1 WHERE number = :pending",
     "unmoved": "UPDATE ready SET score = score + 1 WHERE number = :pending",
     "grants": "DELETE FROM granted",
@@ -59,9 +63,9 @@ def test_planted_damage_is_found(
     assert store.check() == []
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(DAMAGES[kind], numbers)
-        found = connection.execute(f"{engine_check.SQL[kind]}").fetchall()
+        found = list(engine_check.sentences(connection, kind, engine_check.SQL[kind]))
     assert found
-    assert found[0][0] in store.check()
+    assert found[0] in store.check()
 
 
 def test_much_damage_is_told_by_examples(store: Store, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mainspring.engines import open_store
-from mainspring.engines.sqlite.writer import IDENTITY_SECONDS
+from mainspring.engines.sqlite.identity import LOOK_SECONDS
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Select, State
 from mainspring.store import Store
@@ -59,7 +59,7 @@ def test_nothing_is_acknowledged_into_a_file_that_is_gone(
         path.touch()
     else:
         path.unlink()
-    time.sleep(IDENTITY_SECONDS)
+    time.sleep(LOOK_SECONDS)
     with pytest.raises(StoreUnavailable, match="removed or replaced"):
         store.insert([new()])
 
@@ -112,6 +112,43 @@ def test_a_full_disk_refuses_intake_loses_nothing_and_heals_by_itself(
     tmp_path: Path, run: Run
 ) -> None:
     run(FULL, tmp_path, mounts=True)
+
+
+FULL_OF_LOG = """
+    import sqlite3, subprocess, sys
+    from mainspring.engines import open_store
+    from mainspring.errors import StoreFull
+    from mainspring.store import Settings
+    from tests.contract.stage import Stage, Time
+
+    folder = sys.argv[1]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    store = open_store(f"sqlite:///{folder}/jobs.db")
+    stage = Stage(store, Time())
+    stage.put_many(100)
+    reader = sqlite3.connect(f"{folder}/jobs.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM meta").fetchall()
+    try:
+        for n in range(10_000):
+            store.configure("default", Settings(paused=n % 2 == 0))
+    except StoreFull:
+        pass
+    else:
+        raise AssertionError("the log never filled the disk")
+    reader.close()
+    store.configure("default", Settings(paused=False))
+    stage.put_many(10)
+    assert len(stage.claim(200)) == 110
+    assert store.check() == []
+    store.close()
+"""
+
+
+def test_a_disk_full_of_our_own_log_heals_when_its_readers_are_gone(
+    tmp_path: Path, run: Run
+) -> None:
+    run(FULL_OF_LOG, tmp_path, mounts=True)
 
 
 READ_ONLY = """

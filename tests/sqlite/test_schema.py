@@ -122,3 +122,12 @@ def test_an_older_schema_is_brought_up_to_date_by_whoever_opens_it_first(
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
         assert connection.execute("SELECT n FROM more").fetchall() == [(1,)]
     assert store.check() == []
+
+
+def test_a_table_that_other_software_dropped_is_named_and_nothing_is_written(path: Path) -> None:
+    store = open_store(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE ready")
+    with pytest.raises(SchemaError, match="no such table: ready"):
+        store.insert([new()])
+    store.close()

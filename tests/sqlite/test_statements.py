@@ -15,7 +15,7 @@ STATEMENTS = {
     f"{file.stem}:{name}": statement
     for file in sorted(FOLDER.glob("*.sql"))
     for name, statement in sections(str(file)).items()
-    if file.stem != "selection" or not name.startswith(("if_", "order"))
+    if file.stem != "selection" or not name.startswith(("if_", "of_", "order"))
 }
 
 LARGE = {

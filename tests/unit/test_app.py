@@ -35,7 +35,6 @@ from mainspring import (
     Queue,
     ResultTimeout,
     State,
-    StoreUnavailable,
     TaskError,
     Tasks,
     TransactionError,
@@ -602,7 +601,7 @@ def test_closing_the_app_ends_all_waits() -> None:
         waiting = asyncio.ensure_future(job.aresult(timeout=30))
         await asyncio.sleep(0)
         await app.aclose()
-        with pytest.raises(StoreUnavailable, match="the app was closed"):
+        with pytest.raises(InvalidState, match="the app was closed"):
             await waiting
 
     asyncio.run(main())
@@ -884,6 +883,8 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
         ("crawl.db", "sqlite:///crawl.db"),
         ("/data/crawl.db", "sqlite:////data/crawl.db"),
         (Path("crawl.db"), "sqlite:///crawl.db"),
+        (None, "sqlite:///jobs.db"),
+        (tasks, "sqlite:///jobs.db"),
     ],
 )
 def test_what_is_no_url_of_a_store_is_refused_at_once_showing_a_right_one(

@@ -73,6 +73,7 @@ def test_the_payload_is_an_object_of_all_named_arguments_with_defaults() -> None
         ((1,), {"d": b""}, "missing required argument 'b'"),
         ((1, "x", 2.0, b""), {}, "extra positional"),
         ((1, "x"), {"d": b"", "f": 1}, "unexpected keyword argument 'f'"),
+        ((1, "x"), {"d": b"", "delay": 1}, "options of the job go into .using(delay=...)"),
         ((1, "x"), {"d": b"", "b": "y"}, "given by name and position"),
         (("1", "x"), {"d": b""}, "a: expected `int`, got `str`"),
         ((1, 2), {"d": b""}, "b: expected `str`, got `int`"),

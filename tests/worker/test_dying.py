@@ -12,7 +12,7 @@ import pytest
 from mainspring.errors import ConfigError
 from mainspring.events import ChildDied
 from mainspring.ids import new_token
-from mainspring.job import Claimed, JobError, Lost, State
+from mainspring.job import Claimed, JobError, Lost, NewJob, State
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Grant, Store
 from mainspring.worker.worker import Worker
@@ -46,6 +46,41 @@ def test_a_death_is_noticed_though_a_fork_of_the_child_lives_on(outside: House) 
     gate.let_go()
     assert job.result(timeout=15) == 2
     fork.let_go()
+
+
+def test_a_fork_that_comes_back_from_its_task_ends_and_runs_nothing(house: House) -> None:
+    marks = house.folder / "marks"
+    forking, *others = house.app.enqueue_many(
+        [
+            workshop.fork_and_return.job(),
+            *(workshop.mark.job(str(marks)) for _ in range(10)),
+        ]
+    )
+    house.start(threads=1)
+    assert forking.result(timeout=15) == 0
+    house.ended(*others)
+    assert marks.read_text() == "x" * 10
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        workshop.afork_and_return.job(suspend=False),
+        workshop.afork_and_return.job(suspend=True),
+        workshop.fork_batch.job(1),
+    ],
+    ids=["coroutine that returns", "coroutine that suspends", "batch"],
+)
+def test_a_fork_ends_wherever_it_comes_back(house: House, job: NewJob[int]) -> None:
+    house.start()
+    assert house.app.enqueue(job).result(timeout=15) == 0
+    assert house.app.enqueue(workshop.aadd.job(1)).result(timeout=15) == 2
+
+
+def test_a_process_that_a_task_forked_off_can_be_terminated(outside: House) -> None:
+    """That the child leaves signals to its parent is not handed down."""
+    outside.start()
+    assert outside.app.enqueue(workshop.terminate.job()).result(timeout=15) == -signal.SIGTERM
 
 
 def test_jobs_that_had_not_begun_are_not_counted(outside: House) -> None:

@@ -38,6 +38,18 @@ def test_a_thread_beyond_its_limit_is_given_up_and_replaced(house: House) -> Non
     assert job.refresh().state is State.FAILED
 
 
+def test_a_thread_that_comes_back_from_its_job_works_on_while_others_are_stuck(
+    inside: House,
+) -> None:
+    inside.start(threads=1)
+    gates = [inside.gate() for _ in range(2)]
+    inside.ended(*(inside.app.enqueue(workshop.slow_thread.job(str(gate))) for gate in gates))
+    job = inside.app.enqueue(workshop.add.job(1))
+    gates[0].let_go()
+    assert job.result(timeout=15) == 2
+    gates[1].let_go()
+
+
 def test_a_child_with_too_many_stuck_threads_is_replaced(outside: House) -> None:
     outside.start(threads=1)
     first = outside.app.enqueue(workshop.pid.job()).result(timeout=15)

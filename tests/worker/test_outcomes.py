@@ -55,6 +55,11 @@ def test_a_failed_job_runs_again_and_keeps_its_errors(house: House, task: Any) -
     assert "mainspring/worker" not in history[0].traceback
 
 
+def test_a_backoff_that_exits_ends_no_thread(house: House) -> None:
+    house.start(threads=1)
+    assert house.app.enqueue(workshop.fail_and_exit.job()).result(timeout=15) == 2
+
+
 def test_a_job_without_attempts_left_is_a_dead_letter(inside: House) -> None:
     inside.start()
     [job] = inside.ended(inside.app.enqueue(workshop.fail_until.job(9)))

@@ -80,6 +80,18 @@ def test_a_second_stop_does_not_wait_for_the_grace_time(house: House) -> None:
     assert (job.refresh().state, job.attempt) == (State.PENDING, 0)
 
 
+def test_a_child_that_does_not_end_by_itself_is_ended_before_the_grace_time(
+    outside: House,
+) -> None:
+    """Threads that tasks leave behind keep an interpreter from ending."""
+    worker = outside.start(grace="1h")
+    outside.ended(outside.app.enqueue(workshop.leave_thread.job()))
+    stop = threading.Thread(target=worker.stop)
+    stop.start()
+    stop.join(15)
+    assert not stop.is_alive()
+
+
 def test_a_stopped_worker_can_be_started_again_but_not_twice(house: House) -> None:
     worker = house.start()
     with pytest.raises(InvalidState, match="is running already"):
@@ -126,14 +138,15 @@ def test_the_interpreter_s_switch_interval_is_put_back(inside: House) -> None:
 
 RUN = """
 from mainspring.worker.worker import Worker
-Worker(url={url!r}, app="tests.worker.workshop:app", grace="1h", lease="1s").run()
+Worker(url={url!r}, app="tests.worker.workshop:app", grace="1h", lease={lease!r}).run()
 """
 
 
 @contextmanager
-def process(house: House) -> Iterator[subprocess.Popen[bytes]]:
+def process(house: House, lease: str = "1s") -> Iterator[subprocess.Popen[bytes]]:
     """A worker as one runs it from a shell."""
-    started = subprocess.Popen([sys.executable, "-c", RUN.format(url=house.url)], cwd=ROOT)
+    code = RUN.format(url=house.url, lease=lease)
+    started = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
         yield started
     finally:

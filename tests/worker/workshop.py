@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,15 @@ async def _araise() -> None:
     raise ValueError("a real error beside it")
 
 
+def _give_up(attempt: int, error: BaseException) -> float:
+    sys.exit("a backoff that ends its thread")
+
+
+@tasks.task(retry=Retry(max_retries=1, base=0.001, backoff=_give_up))
+def fail_and_exit() -> int:
+    return int(fail_until(2))
+
+
 # --- gates: the job says that it is there, and goes on when it is let go ------------------------
 
 
@@ -244,6 +254,48 @@ def fork_and_die(gate: str, fork: str) -> int:
     return current().attempt
 
 
+@tasks.task(retry=ONCE)
+def fork_and_return() -> int:
+    """Its copy comes back, too. How the copy ended."""
+    return _status_of(fork) if (fork := os.fork()) else 0
+
+
+@tasks.task(retry=ONCE)
+async def afork_and_return(suspend: bool) -> int:
+    if fork := os.fork():
+        return await asyncio.to_thread(_status_of, fork)
+    if suspend:
+        await asyncio.sleep(0)
+    return 0
+
+
+@tasks.batch(size=2, wait=0.01, retry=ONCE)
+def fork_batch(items: list[int]) -> list[int]:
+    fork = os.fork()
+    return [_status_of(fork) if fork else 0] * len(items)
+
+
+def _status_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@tasks.task(retry=ONCE)
+def terminate() -> int | None:
+    """How a process that was forked off by a library ends when it is told to."""
+    process = get_context("fork").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    process.join(10)
+    return process.exitcode
+
+
+@tasks.task(retry=ONCE)
+def mark(path: str) -> None:
+    """Leaves one byte for each time it runs."""
+    with open(path, "a") as file:
+        file.write("x")
+
+
 @tasks.task(retry=Retry(max_retries=5, base=0.001))
 def alone() -> int:
     """Fails unless it is the only job that runs in this process."""
@@ -269,6 +321,12 @@ def nap(seconds: float) -> None:
 def hold_the_gil(seconds: float) -> None:
     """Keeps every other thread of its process from running."""
     ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+@tasks.task
+def leave_thread() -> None:
+    """Leaves a thread behind for which the interpreter waits at its end."""
+    threading.Thread(target=threading.Event().wait, args=(60,), daemon=False).start()
 
 
 @tasks.task

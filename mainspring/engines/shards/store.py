@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mainspring.engines.shards import reading, writing
+from mainspring.dossier import Dossier
+from mainspring.engines.shards import moving, reading, writing
 from mainspring.engines.shards.address import address
 from mainspring.engines.shards.ring import Ring
 from mainspring.engines.shards.shard import Shard
@@ -223,6 +224,14 @@ class ShardsStore:
         if not found and away:
             raise StoreUnavailable(away)
         return found[id][0] if found else None
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        return moving.dump(self._ring, after, limit)
+
+    def restore(self, dossiers: Sequence[Dossier]) -> int:
+        return moving.restore(self._ring, dossiers)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ by whoever asked, and all verbs are repeatable.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -154,7 +154,7 @@ class Work:
                 shard.leave_untold(told[shard])
         return self._merged(pulses, own, stray)
 
-    def _by_owner(self, tokens: Sequence[int]) -> tuple[dict[Shard, list[int]], list[int]]:
+    def _by_owner(self, tokens: Iterable[int]) -> tuple[dict[Shard, list[int]], list[int]]:
         own: defaultdict[Shard, list[int]] = defaultdict(list)
         stray: list[int] = []
         for token in tokens:
@@ -216,11 +216,23 @@ class Work:
 
     def held(self, tokens: Sequence[int]) -> list[Claimed]:
         """What each shard holds under those that are its own."""
-        own, stray = self._by_owner(tokens)
+        # What a claim got is held by the whole family of its token.
+        families = [token for each in tokens for _, token in self._grants.family(each)]
+        own, stray = self._by_owner(dict.fromkeys([*tokens, *families]))
         held: list[Claimed] = []
+        missed: list[int] = []
+        trouble: StoreUnavailable | None = None
         for shard in self._ring.shards:
             if mine := [*own[shard], *stray]:
-                held += [outer(shard, job) for job in shard.do(_holding(mine))]
+                try:
+                    held += [outer(shard, job) for job in shard.ask(_holding(mine))]
+                except StoreUnavailable as error:
+                    trouble = error
+                    missed += mine
+        if trouble is not None:
+            if self._ring.all_away():
+                raise trouble
+            raise PartlyUnavailable(str(trouble), held, missed)
         return held
 
 

@@ -37,5 +37,7 @@ def address(url: str) -> Address:
         return Address(None, durability)
     if not place.startswith("/") or place == "/":
         raise ConfigError(f"SQLite URL: expected {FORM}, got {url!r}")
+    if "\0" in unquote(place):
+        raise ConfigError(f"SQLite URL: expected a path without NUL, got {url!r}")
     # By any of its names a file has one lock, one bell, and a log of its own.
     return Address(os.path.realpath(unquote(place[1:])), durability)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from mainspring.engines.sqlite import clock, statistics
@@ -194,7 +194,8 @@ class Callers:
                     with connection.limited(most, queue.release):
                         yield connection
                 finally:
-                    _roll_back(connection)
+                    with suppress(sqlite3.ProgrammingError):  # closed by the user
+                        connection.roll_back()
         finally:
             connection.close()
             queue.close()

@@ -15,7 +15,7 @@ SELECT printf('%s has a row of job #%d, which does not exist', t, number) FROM (
   SELECT 'ukey', number FROM ukey UNION ALL SELECT 'expiry', number FROM expiry UNION ALL
   SELECT 'mark', number FROM mark UNION ALL SELECT 'progress', number FROM progress UNION ALL
   SELECT 'log', number FROM log UNION ALL SELECT 'edge', child FROM edge UNION ALL
-  SELECT 'edge', parent FROM edge UNION ALL SELECT 'release', parent FROM release
+  SELECT 'edge', parent FROM edge UNION ALL SELECT 'release', abs(parent) FROM release
 ) WHERE number NOT IN (SELECT number FROM job)
 
 -- name: counts
@@ -42,6 +42,26 @@ SELECT printf('job #%d names %s that do not exist', j.number,
 FROM job j LEFT JOIN queue q ON q.id = j.queue LEFT JOIN task t ON t.id = j.task
 LEFT JOIN policy p ON p.id = j.policy
 WHERE q.id IS NULL OR t.id IS NULL OR p.id IS NULL
+
+-- name: columns
+SELECT printf('job #%d: %s in the file, expected %s', number,
+  iif(typeof(id) <> 'blob' OR length(id) <> 16, 'its id is ' || length(id) || ' of ' || typeof(id),
+    iif(typeof(payload) <> 'blob', 'its payload is ' || typeof(payload),
+      'its time is ' || typeof(created))),
+  iif(typeof(id) <> 'blob' OR length(id) <> 16, '16 of blob',
+    iif(typeof(payload) <> 'blob', 'blob', 'integer')))
+FROM job
+WHERE typeof(id) <> 'blob' OR length(id) <> 16 OR typeof(payload) <> 'blob'
+  OR typeof(created) <> 'integer'
+
+-- name: headers
+SELECT number, headers FROM job WHERE headers IS NOT NULL
+
+-- name: extras
+SELECT number, extra FROM job WHERE extra IS NOT NULL
+
+-- name: policies
+SELECT min(j.number), p.body FROM job j CROSS JOIN policy p ON p.id = j.policy GROUP BY j.policy
 
 -- name: lanes
 SELECT printf('job #%d of queue #%d waits in lane %d', r.number, j.queue, r.lane)
@@ -89,7 +109,7 @@ FROM edge e WHERE e.state = 2 AND e.child NOT IN (SELECT number FROM finished)
 
 -- name: releases
 SELECT printf('dependents of job #%d are to be released, but it has not ended', r.parent)
-FROM release r WHERE r.parent NOT IN (SELECT number FROM finished)
+FROM release r WHERE r.parent > 0 AND r.parent NOT IN (SELECT number FROM finished)
 
 -- name: unkept_keys
 SELECT printf('job #%d has a unique key and has not ended, but does not hold it', j.number)

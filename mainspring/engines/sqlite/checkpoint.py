@@ -36,6 +36,15 @@ class Checkpoints:
         """Whether the log has probably grown long enough."""
         return self._written * self._frames_per_unit >= self._goal
 
+    @property
+    def urgent(self) -> bool:
+        """Whether one must come before the next commit."""
+        return self._goal == 0
+
+    def hurry(self) -> None:
+        """Make one before the next commit."""
+        self._goal = 0
+
     def run(self, connection: Connection, *, truncate: bool = False) -> bool:
         """Make one now; False if a reader or a foreign writer was in the way."""
         timeout = connection.execute(SQL["timeout"]).fetchall()[0][0]

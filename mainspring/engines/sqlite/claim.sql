@@ -1,21 +1,3 @@
--- name: known
-SELECT EXISTS(SELECT 1 FROM granted WHERE token = ?), EXISTS(SELECT 1 FROM release);
-
--- name: all_queues
-SELECT q.id, q.name,
-  (SELECT min(due) FROM later WHERE queue = q.id), (SELECT min(at) FROM expiry WHERE queue = q.id),
-  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id),
-  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id - 1)
-FROM queue q WHERE NOT q.paused AND NOT q.by_hand;
-
--- name: named_queues
-SELECT q.id, q.name,
-  (SELECT min(due) FROM later WHERE queue = q.id), (SELECT min(at) FROM expiry WHERE queue = q.id),
-  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id),
-  EXISTS(SELECT 1 FROM ready WHERE lane = -2 * q.id - 1)
-FROM json_each(?) e CROSS JOIN queue q ON q.name = e.value
-WHERE NOT q.paused ORDER BY e.key;
-
 -- name: due
 SELECT number, state FROM later WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?;
 
@@ -36,16 +18,6 @@ SELECT number FROM expiry WHERE queue = ? AND at <= ? ORDER BY at LIMIT ?;
 
 -- name: late_among
 SELECT j.number FROM json_each(?) e CROSS JOIN job j ON j.number = e.value WHERE j.expires <= ?;
-
--- name: ready
-SELECT r.number, j.id, j.payload, r.attempt + 1, r.claims + 1, r.losses,
-  j.created, r.score + r.lift, j.headers, j.policy, r.score,
-  ? | (j.task << 8) | (r.careful << 6) | j.flags
-FROM ready r CROSS JOIN job j ON j.number = r.number
-WHERE r.lane = ? AND (r.score, r.number) > (?, ?) ORDER BY r.score, r.number LIMIT ?;
-
--- name: tasks
-SELECT t.id FROM json_each(?) e CROSS JOIN task t ON t.name = e.value;
 
 -- name: run
 INSERT INTO running

@@ -39,12 +39,10 @@ def cancel_waiting(step: Step, number: int, reason: str) -> bool:
     return True
 
 
-def end_waiting(
-    step: Step, jobs: Sequence[Place], state: int, reason: str | None, budget: int | None = SLICE
-) -> None:
+def end_waiting(step: Step, jobs: Sequence[Place], state: int, reason: str | None) -> None:
     """End jobs that wait, with all that follows from it."""
     _take_out(step, jobs, state, reason)
-    end(step, {job.number: state for job in jobs}, budget)
+    end(step, {job.number: state for job in jobs})
 
 
 def _take_out(step: Step, jobs: Sequence[Place], state: int, reason: str | None) -> None:
@@ -101,7 +99,7 @@ def end(step: Step, ended: Mapping[int, int], budget: int | None = SLICE) -> Non
         edges = step.rows(SQL["edges"], (as_json(list(wave)), limit))
         if left is not None and len(edges) > left:
             edges = edges[:left]
-            _leave(step, wave, edges)
+            step.many(SQL["leave"], unreached(list(wave), edges))
         if left is not None:
             left -= len(edges)
         wave = _follow(step, wave, edges)
@@ -112,13 +110,14 @@ def follow(step: Step, ended: Mapping[int, int], edges: Sequence[tuple[int, int,
     end(step, _follow(step, ended, edges), budget=None)
 
 
-def _leave(step: Step, wave: dict[int, int], done: Sequence[tuple[int, int, int]]) -> None:
-    """Leave the dependents not reached to later steps."""
-    after = {parent: child for parent, child, _ in done}
-    reached = list(after)[-1] if after else None
-    order = list(wave)
-    rest = order[order.index(reached) :] if reached is not None else order
-    step.many(SQL["leave"], [(parent, after.get(parent, 0)) for parent in rest])
+def unreached(
+    parents: Sequence[int], done: Sequence[tuple[int, int, int]]
+) -> list[tuple[int, int]]:
+    """The jobs with dependents that a step did not reach, and the dependent done last of each:
+    `done` are the edges (parent, child, …) that it reached, in the order of the jobs."""
+    after = {edge[0]: edge[1] for edge in done}
+    first = parents.index(list(after)[-1]) if after else 0
+    return [(parent, after.get(parent, 0)) for parent in parents[first:]]
 
 
 def _follow(
@@ -158,16 +157,13 @@ def _release(step: Step, children: Sequence[int]) -> None:
     step.run(SQL["unblocked"], (free,))
 
 
-def work_off(step: Step, limit: int = SLICE) -> int:
-    """Go on with dependents that earlier steps left; how many edges were dealt with."""
-    done = 0
-    while done < limit and (row := step.row(SQL["next_release"])) is not None:
-        parent, state, after = row
-        edges = step.rows(SQL["edges_after"], (parent, after, limit - done))
-        if len(edges) < limit - done:
-            step.run(SQL["drop_release"], (parent,))
-        else:
-            step.run(SQL["advance_release"], (edges[-1][1], parent))
-        end(step, _follow(step, {parent: state}, edges), SLICE)
-        done += len(edges) or 1
-    return done
+def go_on(step: Step, parent: int, state: int, after: int, limit: int) -> int:
+    """Go on with dependents of this ended job that an earlier step left; how many edges were
+    dealt with."""
+    edges = step.rows(SQL["edges_after"], (parent, after, limit))
+    if len(edges) < limit:
+        step.run(SQL["drop_release"], (parent,))
+    else:
+        step.run(SQL["advance_release"], (edges[-1][1], parent))
+    end(step, _follow(step, {parent: state}, edges))
+    return len(edges) or 1

@@ -58,10 +58,6 @@ FROM (SELECT ? AS wall) now CROSS JOIN json_each(?) e CROSS JOIN blocked b ON b.
 CROSS JOIN job j ON j.number = b.number CROSS JOIN queue q ON q.id = b.queue
 WHERE b.due > now.wall;
 
--- name: next_release
-SELECT r.parent, f.state, r.after FROM release r CROSS JOIN finished f ON f.number = r.parent
-LIMIT 1;
-
 -- name: edges_after
 SELECT parent, child, anyway FROM edge WHERE parent = ? AND child > ? AND state = 1 LIMIT ?;
 

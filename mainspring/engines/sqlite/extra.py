@@ -1,5 +1,7 @@
 """The rarer parts of a job, kept in one column that is NULL for most jobs."""
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 
@@ -15,7 +17,7 @@ class Extra(Struct, frozen=True, array_like=True, omit_defaults=True):
     key: str | None = None
     unique: str | None = None
     unique_for: int = 0
-    on_duplicate: str = "return"
+    on_duplicate: Literal["return", "replace", "error"] = "return"
     edges: tuple[Edge, ...] = ()
     tags: tuple[str, ...] = ()
     label: str | None = None

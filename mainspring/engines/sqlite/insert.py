@@ -79,8 +79,8 @@ def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
     aging: dict[int, int] = {}
     rows = []
     for number, job in enumerate(jobs, first):
-        queue, task, policy, flags = _numbers(step, job)
-        flags |= _flags(job)
+        queue, task, policy, flags = numbers_of(step, job)
+        flags |= flags_of(job)
         if job.priority and queue not in aging:
             (aging[queue],) = step.row(SQL["aging"], (queue,))
         plain = not flags & ~(KEEPS | SINGLE) and not job.delay and job.run_at is None
@@ -104,7 +104,7 @@ def _bodies(step: Step, jobs: Sequence[Job], first: int) -> list[Row]:
     return rows
 
 
-def _numbers(step: Step, job: Job) -> tuple[int, int, int, int]:
+def numbers_of(step: Step, job: Job) -> tuple[int, int, int, int]:
     """Queue, task, policy and the flags that the policy brings. Jobs of one task mostly share the
     policy object, so that it need not be compared."""
     memory = step.names.jobs
@@ -129,7 +129,8 @@ def _numbers(step: Step, job: Job) -> tuple[int, int, int, int]:
     return numbers
 
 
-def _flags(job: Job) -> int:
+def flags_of(job: Job) -> int:
+    """The flags that the job itself brings."""
     flags = 0
     if job.unique is not None:
         flags |= UNIQUE

@@ -7,8 +7,9 @@ import msgspec
 
 from mainspring.engines.sqlite.claim import grant, held
 from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step, as_json
-from mainspring.job import Claimed, Now
+from mainspring.job import Claimed, Now, State, Transition
 from mainspring.store import Grant, Note, Presence, Pulse
 
 SQL = sections(__file__)
@@ -101,4 +102,16 @@ def reclaim(step: Step, wish: Grant, limit: int) -> list[Claimed]:
     if not taken:
         return []
     grant(step, wish, taken)
-    return held(step.connection, [wish.token])
+    jobs = held(step.connection, [wish.token])
+    if len(jobs) < len(taken):
+        _put_aside(step, wish, set(taken) - {job.number for job in jobs})
+    return jobs
+
+
+def _put_aside(step: Step, wish: Grant, numbers: set[int]) -> None:
+    """End jobs that other software damaged while they ran."""
+    words = "damaged: what is stored of it cannot be read"
+    failed = [
+        Transition(number, wish.token, State.FAILED, reason=words) for number in sorted(numbers)
+    ]
+    settle(step, failed)

@@ -47,14 +47,20 @@ class Lent(sqlite3.Connection):
             while not self._at_work.acquire(timeout=_INSIST_SECONDS):
                 self.interrupt()
             try:
-                # A query not read to its end would keep the interrupt alive.
-                for cursor in list(self._cursors):
-                    cursor.close()
-                if self.in_transaction:
-                    super().execute("ROLLBACK")
+                self.roll_back()
                 let_go()
             finally:
                 self._at_work.release()
+
+    def roll_back(self) -> None:
+        """Undo what was not committed, called back or not."""
+        with self._at_work:
+            # A query not read to its end would keep an interrupt alive, and the transaction of a
+            # closed connection as long as anybody knows the query.
+            for cursor in list(self._cursors):
+                cursor.close()
+            if self.in_transaction:
+                super().execute("ROLLBACK")
 
     @contextmanager
     def using(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ Each function here is one slice, one transaction: `select` bounded to a number o
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from mainspring.engines.sqlite.codes import (
     KEY,
     MARKED,
     RUNNING,
+    SLICE,
     STATE,
     TAG,
 )
@@ -26,10 +28,12 @@ SQL = sections(__file__)
 
 
 class Slice(NamedTuple):
-    """What became of some jobs: ids changed, and ids refused with the words why."""
+    """What became of some jobs: ids changed, ids refused with the words why; and what is to be
+    done with the rest, in a step of its own."""
 
     ids: list[bytes]
     refused: dict[bytes, str]
+    rest: Callable[[Step], "Slice"] | None = None
 
 
 Operation: TypeAlias = Callable[[Step, Sequence[int]], Slice]
@@ -56,25 +60,42 @@ def cancel(step: Step, numbers: Sequence[int], reason: str) -> Slice:
 
 def delete(step: Step, numbers: Sequence[int]) -> Slice:
     """Take out what does not run and is not waited for."""
-    answer = Slice([], {})
     found = places(step, numbers)
-    waiting = [job for job in found if job.state < COMPLETED and job.state != RUNNING]
-    if waiting:
-        ending.end_waiting(step, waiting, CANCELLED, None, budget=None)
     ended = as_json([job.number for job in found if job.state >= COMPLETED])
     awaited = dict(step.rows(SQL["awaited"], (ended,)))
-    gone = []
+    refused: dict[bytes, str] = {}
+    going: list[Place] = []
     for job in found:
         if job.state == RUNNING:
-            answer.refused[job.id] = "the job is running; cancel it first"
+            refused[job.id] = "the job is running; cancel it first"
         elif job.number in awaited:
             child = UUID(bytes=awaited[job.number])
-            answer.refused[job.id] = f"job {child}, which depends on it, has not ended"
+            refused[job.id] = f"job {child}, which depends on it, has not ended"
         else:
-            answer.ids.append(job.id)
-            gone.append(job.number)
-    remove(step, gone)
-    return answer
+            going.append(job)
+    if waiting := [job for job in going if job.state < COMPLETED]:
+        ending.end_waiting(step, waiting, CANCELLED, None)
+    return _take_out(step, going, refused)
+
+
+def _take_out(step: Step, jobs: Sequence[Place], refused: dict[bytes, str]) -> Slice:
+    """Remove ended jobs, but not before all their dependents are told of their end."""
+    listed = as_json([job.number for job in jobs])
+    owing = {parent for parent, _, _ in step.rows(SQL["owing"], (listed,))}
+    gone = [job for job in jobs if job.number not in owing]
+    remove(step, [job.number for job in gone])
+    rest = partial(_tell_and_take_out, numbers=list(owing)) if owing else None
+    return Slice([job.id for job in gone], refused, rest)
+
+
+def _tell_and_take_out(step: Step, numbers: Sequence[int]) -> Slice:
+    left = SLICE
+    for parent, state, after in step.rows(SQL["owing"], (as_json(numbers),)):
+        if left > 0:
+            left -= ending.go_on(step, parent, state, after, left)
+    found = places(step, numbers)
+    refused = {job.id: "the job was replayed meanwhile" for job in found if job.state < COMPLETED}
+    return _take_out(step, [job for job in found if job.state >= COMPLETED], refused)
 
 
 def remove(step: Step, numbers: Sequence[int]) -> None:

@@ -2,11 +2,14 @@
 UPDATE running SET cancel = coalesce(cancel, ?)
 WHERE number IN (SELECT value FROM json_each(?));
 
+-- name: owing
+SELECT f.number, f.state, r.after FROM json_each(?) e CROSS JOIN release r ON r.parent = e.value
+CROSS JOIN finished f ON f.number = r.parent;
+
 -- name: awaited
-SELECT e.parent, j.id
-FROM json_each(?) n CROSS JOIN edge e ON e.parent = n.value AND e.state < 2
-CROSS JOIN job j ON j.number = e.child
-GROUP BY e.parent;
+SELECT e.parent, j.id FROM json_each(?) n CROSS JOIN edge e ON e.parent = n.value
+  AND e.child = (SELECT child FROM edge WHERE parent = n.value AND state < 2 LIMIT 1)
+CROSS JOIN job j ON j.number = e.child;
 
 -- name: ended_by_queue
 SELECT f.queue, f.state, count(*)
@@ -38,7 +41,8 @@ DELETE FROM log WHERE number IN (SELECT value FROM json_each(?));
 DELETE FROM ukey WHERE number IN (SELECT value FROM json_each(?));
 
 -- name: drop_release
-DELETE FROM release WHERE parent IN (SELECT value FROM json_each(?));
+DELETE FROM release WHERE parent IN (
+  SELECT value FROM json_each(?1) UNION ALL SELECT -value FROM json_each(?1));
 
 -- name: drop_parents
 DELETE FROM edge WHERE parent IN (SELECT value FROM json_each(?));

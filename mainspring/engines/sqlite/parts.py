@@ -9,6 +9,7 @@ from typing import TypeVar
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.callers import Callers
 from mainspring.engines.sqlite.connection import Readers
+from mainspring.engines.sqlite.disk import Sync
 from mainspring.engines.sqlite.migrate import migrate, prepare_file, require_version
 from mainspring.engines.sqlite.prune import Walk
 from mainspring.engines.sqlite.step import Step
@@ -47,6 +48,24 @@ class Parts:
         """Do this in a transaction; see `Writer.run`."""
         self.callers.forbid()
         return self.writer.run(verb, now, first=first)
+
+    def insert(self, verb: Callable[[Step], T], now: Now | None = None) -> T:
+        """Insert in a transaction. Jobs may begin before the disk has them, but it has them before
+        their producer is told."""
+        self.callers.forbid()
+        return self.writer.run(verb, now, sync=Sync.BEFORE_THE_ANSWER)
+
+    def claim(
+        self,
+        verb: Callable[[Step], T],
+        look: Callable[[Connection], T | None],
+        now: Now | None = None,
+    ) -> T:
+        """Claim in a transaction; when another program keeps the file locked, `look` may show that
+        there is nothing to claim. Jobs begin before the disk has their claim: when the power
+        fails, whoever held it is gone too."""
+        self.callers.forbid()
+        return self.writer.run(verb, now, look=look, sync=Sync.WITH_THE_NEXT)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mainspring.engines.sqlite.damage import shown
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 
@@ -34,4 +35,5 @@ class Place(NamedTuple):
 
 def places(step: Step, numbers: Sequence[int]) -> list[Place]:
     """The places of those of these jobs that exist, in order."""
-    return [Place(*row) for row in step.rows(SQL["places"], (as_json(numbers),))]
+    rows = step.rows(SQL["places"], (as_json(numbers),))
+    return [Place(number, shown(id), *rest) for number, id, *rest in rows]

@@ -1,5 +1,5 @@
 -- name: retention
-SELECT id, keep_completed, keep_cancelled, keep_failed FROM queue ORDER BY id;
+SELECT keep_completed, keep_cancelled, keep_failed, count(*), sum(id) FROM queue GROUP BY 1, 2, 3;
 
 -- name: walk
 SELECT f.number, f.at + max(?, CASE f.state

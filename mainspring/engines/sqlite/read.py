@@ -1,16 +1,17 @@
 """Reading: jobs as they stand, in one snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 from typing import Any
 
 import msgspec
 
 from mainspring.engines.sqlite.codes import STATE, STATES, default_lane
+from mainspring.engines.sqlite.damage import shown
 from mainspring.engines.sqlite.extra import decode_extra, decode_headers
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import as_json
-from mainspring.job import JobError, Record, State, decode_policy
+from mainspring.job import JobError, Policy, Record, State, decode_policy
 from mainspring.store import Counts, Line, Presence
 
 SQL = sections(__file__)
@@ -49,10 +50,12 @@ def _record(row: Sequence[Any]) -> Record:
     return Record(
         **told
         | {
+            "id": shown(told["id"]),
+            "payload": _bytes(told["payload"]),
             "state": STATE[told["state"]],
-            "headers": decode_headers(told["headers"]),
-            "policy": decode_policy(told["policy"]),
-            "error": None if error is None else _decode_error(error),
+            "headers": _or({}, decode_headers, told["headers"]),
+            "policy": _or(Policy(), decode_policy, told["policy"]),
+            "error": None if error is None else _or(None, _decode_error, error),
             "cancel_asked": cancel is not None,
             "key": rare.key,
             "unique": rare.unique,
@@ -61,6 +64,19 @@ def _record(row: Sequence[Any]) -> Record:
             "parents": tuple(edge.parent for edge in rare.edges),
         }
     )
+
+
+def _or(otherwise: Any, decode: Callable[[Any], Any], column: Any) -> Any:
+    """The column decoded, or something in its place where other software damaged it: a job that
+    was put aside for that can be looked at, and hides no other."""
+    try:
+        return decode(column)
+    except (ValueError, TypeError):
+        return otherwise
+
+
+def _bytes(column: Any) -> bytes:
+    return column if isinstance(column, bytes) else str(column).encode()
 
 
 def counts(connection: Connection) -> Counts:

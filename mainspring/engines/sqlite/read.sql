@@ -4,8 +4,8 @@ WITH RECURSIVE place(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM place WHERE n +
 SELECT j.id, j.number FROM place CROSS JOIN job j ON j.id = substr(?, 16 * n + 1, 16);
 
 -- name: records
-SELECT j.number, j.id, q.name, t.name, j.payload, j.priority, j.created, j.expires, p.body,
-  j.headers, j.extra,
+SELECT j.number, j.id, coalesce(q.name, '#' || j.queue), coalesce(t.name, '#' || j.task),
+  j.payload, j.priority, j.created, j.expires, p.body, j.headers, j.extra,
   CASE
     WHEN f.number IS NOT NULL THEN f.state WHEN r.number IS NOT NULL THEN 4
     WHEN l.number IS NOT NULL THEN l.state WHEN b.number IS NOT NULL THEN 2 ELSE 3
@@ -17,8 +17,8 @@ SELECT j.number, j.id, q.name, t.name, j.payload, j.priority, j.created, j.expir
   s.percent, s.text, r.cancel,
   (SELECT body FROM error WHERE number = j.number ORDER BY claims DESC LIMIT 1)
 FROM json_each(?) e CROSS JOIN job j ON j.number = e.value
-CROSS JOIN queue q ON q.id = j.queue CROSS JOIN task t ON t.id = j.task
-CROSS JOIN policy p ON p.id = j.policy
+LEFT JOIN queue q ON q.id = j.queue LEFT JOIN task t ON t.id = j.task
+LEFT JOIN policy p ON p.id = j.policy
 LEFT JOIN finished f ON f.number = j.number
 LEFT JOIN running r ON r.number = j.number
 LEFT JOIN granted g ON g.token = r.token

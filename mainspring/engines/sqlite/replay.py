@@ -5,20 +5,23 @@ Attempts start at 0; claims, history and log stay. A time to live starts anew.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 from uuid import UUID
 
-from mainspring.engines.sqlite import keys
+import msgspec
+
+from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.codes import (
     BLOCKED,
     CANCELLED,
     COMPLETED,
     EDGES,
     EXPIRES,
+    FAILED,
     OPEN,
     PENDING,
     SATISFIED,
     SINGLE,
+    SLICE,
     UNIQUE,
     default_lane,
 )
@@ -34,60 +37,76 @@ SQL = sections(__file__)
 def replay(step: Step, numbers: Sequence[int]) -> Slice:
     """Put ended jobs back, each with those cancelled because of it."""
     answer = Slice([], {})
-    back: set[int] = set()
+    back: list[int] = []
     for job in places(step, numbers):
-        if job.number in back:
-            answer.ids.append(job.id)
-        elif job.state < COMPLETED:
+        if job.state < COMPLETED:
             answer.refused[job.id] = "the job has not ended"
-        elif holder := _put_back(step, job, back):
-            answer.refused[job.id] = f"its unique key is held by job {UUID(bytes=holder)}"
+        elif words := _again(step, job):
+            answer.refused[job.id] = words
         else:
             answer.ids.append(job.id)
-    step.matters = step.matters or bool(answer.ids)
+            back.append(job.number)
+    _bring_back(step, back)
     return answer
 
 
-def _put_back(step: Step, job: Place, back: set[int]) -> bytes | None:
-    """Put back a job and, one after the other, all that was cancelled because of it; or the
-    holder of its unique key, if that is another."""
-    if holder := _again(step, job):
-        return holder
-    back.add(job.number)
-    wave = [job.number]
+def go_on(step: Step, parent: int, state: int | None, after: int, limit: int) -> int:
+    """Go on with what an earlier step left of those cancelled because of this job; how many were
+    looked at. If it ended badly once more, they stay as they are."""
+    fallen = [] if state in (FAILED, CANCELLED) else step.rows(SQL["next"], (parent, after, limit))
+    if len(fallen) < limit:
+        step.run(SQL["unreturn"], (parent,))
+    else:
+        step.run(SQL["advance"], (fallen[-1][0], parent))
+    _bring_back(step, _again_all(step, [number for (number,) in fallen]))
+    return len(fallen) or 1
+
+
+def _bring_back(step: Step, replayed: Sequence[int]) -> None:
+    """Put back what was cancelled because of these, and because of those, wave by wave. One step
+    puts back a slice and leaves the rest to later ones."""
+    step.matters = step.matters or bool(replayed)
+    left, wave = SLICE, list(replayed)
     while wave:
-        children = [n for (n,) in step.rows(SQL["broken"], (as_json(wave),)) if n not in back]
-        wave = []
-        for child in places(step, children):
-            if child.state == CANCELLED and not _again(step, child):
-                back.add(child.number)
-                wave.append(child.number)
-    return None
+        fallen = step.rows(SQL["fallen"], (as_json(wave), left + 1))
+        if len(fallen) > left:
+            fallen = fallen[:left]
+            rows = [(-parent, after) for parent, after in ending.unreached(wave, fallen)]
+            step.many(SQL["leave"], rows)
+        left -= len(fallen)
+        wave = _again_all(step, [child for _, child in fallen])
 
 
-class _Body(NamedTuple):
-    extra: Extra
-    aging: int
+def _again_all(step: Step, fallen: Sequence[int]) -> list[int]:
+    """Give jobs that were cancelled a place again; which of them got one."""
+    return [
+        job.number
+        for job in places(step, fallen)
+        if job.state == CANCELLED and not _again(step, job)
+    ]
 
 
-def _again(step: Step, job: Place) -> bytes | None:
-    """Give one ended job a place among the waiting; or the holder of its key."""
-    extra, aging = step.row(SQL["body"], (job.number,))
-    body = _Body(decode_extra(extra), aging)
-    if job.flags & UNIQUE and (holder := _take_key(step, job, body.extra)):
-        return holder
-    waits = job.flags & EDGES and _renew_edges(step, job, body.extra)
+def _again(step: Step, job: Place) -> str | None:
+    """Give one ended job a place among the waiting; or say why it gets none."""
+    column, aging = step.row(SQL["body"], (job.number,))
+    try:
+        extra = decode_extra(column)
+    except msgspec.MsgspecError as error:
+        return f"what is stored of it is damaged: {error}"
+    if job.flags & UNIQUE and (holder := _take_key(step, job, extra)):
+        return f"its unique key is held by job {UUID(bytes=holder)}"
+    waits = job.flags & EDGES and _renew_edges(step, job, extra)
     for name in ("unfinish", "unprogress", "unrelease"):
         step.run(SQL[name], (job.number,))
     if waits:
         row = (job.number, job.queue, step.wall, job.claims, job.last, job.did)
         step.run(SQL["blocked"], row)
     else:
-        lift = job.priority * body.aging
+        lift = job.priority * aging
         key = (default_lane(job.queue), step.wall - lift, job.number)
         step.run(SQL["ready"], (*key, lift, job.claims, job.flags & SINGLE != 0, job.last, job.did))
     if job.flags & EXPIRES:
-        expires = step.wall + (body.extra.expires or 0)
+        expires = step.wall + (extra.expires or 0)
         step.run(SQL["expires"], (expires, job.number))
         step.run(SQL["expiry"], (job.queue, expires, job.number))
     step.moved[job.queue, job.state] -= 1

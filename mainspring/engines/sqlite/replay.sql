@@ -1,6 +1,18 @@
--- name: broken
-SELECT DISTINCT e.child FROM json_each(?) n
-CROSS JOIN edge e ON e.parent = n.value AND e.state = 2;
+-- name: fallen
+SELECT e.parent, e.child FROM json_each(?) n
+CROSS JOIN edge e ON e.parent = n.value AND e.state = 2 LIMIT ?;
+
+-- name: next
+SELECT child FROM edge WHERE parent = ? AND child > ? AND state = 2 ORDER BY child LIMIT ?;
+
+-- name: leave
+INSERT INTO release VALUES(?, ?) ON CONFLICT DO UPDATE SET after = excluded.after;
+
+-- name: advance
+UPDATE release SET after = ? WHERE parent = -?;
+
+-- name: unreturn
+DELETE FROM release WHERE parent = -?;
 
 -- name: body
 SELECT j.extra, q.aging FROM job j CROSS JOIN queue q ON q.id = j.queue WHERE j.number = ?;

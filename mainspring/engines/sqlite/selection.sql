@@ -1,5 +1,12 @@
--- name: pending
-SELECT coalesce(sum(n), 0) FROM meter WHERE state = ?;
+-- name: queues
+SELECT q.id FROM json_each(?) e CROSS JOIN queue q ON q.name = e.value;
+
+-- name: counts
+SELECT state, sum(n) FROM meter WHERE queue > 0 GROUP BY state;
+
+-- name: counts_of_queues
+SELECT m.state, sum(m.n) FROM json_each(?) e CROSS JOIN meter m ON m.queue = e.value
+GROUP BY m.state;
 
 -- name: numbers
 WITH RECURSIVE place(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM place WHERE n + 1 < ?)
@@ -22,12 +29,13 @@ SELECT s.number FROM blocked s CROSS JOIN job j ON j.number = s.number WHERE tru
 -- name: in_pending
 SELECT s.number FROM ready s CROSS JOIN job j ON j.number = s.number WHERE true
 
+-- Asked of `j`, so that the cheaper conditions on it come first.
 -- name: in_no_other
 SELECT s.number FROM job s CROSS JOIN job j ON j.number = s.number
-WHERE NOT EXISTS(SELECT 1 FROM finished WHERE number = s.number)
-  AND NOT EXISTS(SELECT 1 FROM running WHERE number = s.number)
-  AND NOT EXISTS(SELECT 1 FROM later WHERE number = s.number)
-  AND NOT EXISTS(SELECT 1 FROM blocked WHERE number = s.number)
+WHERE NOT EXISTS(SELECT 1 FROM finished WHERE number = j.number)
+  AND NOT EXISTS(SELECT 1 FROM running WHERE number = j.number)
+  AND NOT EXISTS(SELECT 1 FROM later WHERE number = j.number)
+  AND NOT EXISTS(SELECT 1 FROM blocked WHERE number = j.number)
 
 -- name: in_running
 SELECT s.number FROM running s CROSS JOIN job j ON j.number = s.number WHERE true
@@ -49,8 +57,15 @@ WHERE s.state > 6 AND s.state = 8
 -- name: if_numbers
 AND s.number IN (SELECT value FROM json_each(:numbers))
 
--- name: if_queues
-AND j.queue IN (SELECT q.id FROM json_each(:queues) e CROSS JOIN queue q ON q.name = e.value)
+-- name: of_queues
+AND s.queue IN (SELECT value FROM json_each(:queues))
+
+-- By no index: of so many jobs the first page is soon found in passing.
+-- name: of_queues_scanned
+AND +s.queue IN (SELECT value FROM json_each(:queues))
+
+-- name: of_lanes
+AND s.lane IN (SELECT value FROM json_each(:lanes))
 
 -- name: if_tasks
 AND j.task IN (SELECT t.id FROM json_each(:tasks) e CROSS JOIN task t ON t.name = e.value)

@@ -9,9 +9,11 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from mainspring.dossier import Dossier
 from mainspring.engines.sqlite import (
     check,
     clock,
+    dossiers,
     health,
     leases,
     operate,
@@ -127,7 +129,7 @@ class SqliteStore:
         self, jobs: Sequence[NewJob[Any]], *, connection: Any = None, now: Now | None = None
     ) -> list[Inserted]:
         if connection is None:
-            return self._parts.write(lambda step: insert(step, jobs), now)
+            return self._parts.insert(lambda step: insert(step, jobs), now)
         return self._parts.callers.insert(connection, jobs, now)
 
     # --- work -------------------------------------------------------------------------------
@@ -139,14 +141,15 @@ class SqliteStore:
         *,
         now: Now | None = None,
     ) -> Exchanged:
-        if not transitions:
-            if claim is None:
-                return Exchanged()
-            self._parts.writer.recognise()
-            idle = self._read(lambda connection: idle_claim(connection, claim, now or clock.now()))
-            if idle is not None:
-                return idle
-        return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
+        if transitions:
+            return self._parts.write(lambda step: _exchange(step, transitions, claim), now)
+        if claim is None:
+            return Exchanged()
+        return self._parts.claim(
+            lambda step: take(step, claim),
+            lambda connection: idle_claim(connection, claim, now or clock.now()),
+            now,
+        )
 
     def heartbeat(
         self,
@@ -181,7 +184,11 @@ class SqliteStore:
         parts = self._parts
         with parts.reading() as connection:
             chores = upkeep.look(connection, now, parts.walk, limit)
-        touched = parts.write(lambda step: upkeep.do(step, chores, limit), now) if chores else 0
+        touched = 0
+        while chores:
+            verb = partial(upkeep.do, chores=chores, limit=limit)
+            done, chores = parts.write(verb, now)
+            touched += done
         parts.writer.tend()
         return touched
 
@@ -218,6 +225,10 @@ class SqliteStore:
             numbers, done = self._parts.write(verb, now)
             ids += done.ids
             refused |= done.refused
+            while done.rest is not None:
+                done = self._parts.write(done.rest, now)
+                ids += done.ids
+                refused |= done.refused
             if len(numbers) < SLICE:
                 return Changed(tuple(ids), refused)
             below = numbers[-1]
@@ -253,6 +264,14 @@ class SqliteStore:
     def statistics(self, since: int) -> list[Minute]:
         self._parts.writer.tend()
         return self._read(lambda connection: statistics.read(connection, since))
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        return self._read(lambda connection: dossiers.dump(connection, after, limit))
+
+    def restore(self, jobs: Sequence[Dossier]) -> int:
+        return self._parts.write(lambda step: dossiers.restore(step, jobs))
 
     # --- signals ----------------------------------------------------------------------------
 

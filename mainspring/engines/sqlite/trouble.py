@@ -24,6 +24,9 @@ _AWAY = BUSY | {
     sqlite3.SQLITE_INTERRUPT,
 }
 
+_UNREADABLE = "Could not decode to UTF-8"
+_NOT_THERE = "no such table", "no such column"
+
 
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's result code without the extension; 0 when the driver gives none."""
@@ -44,11 +47,15 @@ def translated(error: BaseException, place: str) -> MainspringError | None:
     if code == sqlite3.SQLITE_NOTADB:
         return SchemaError(f"{place}: expected an SQLite database, got a file of something else")
     if code == sqlite3.SQLITE_CORRUPT:
-        return StoreDamaged(f"{place}: {error}; restore a backup, or run `mainspring check`")
+        return StoreDamaged(f"{place}: {error}; restore a backup")
     if code in BUSY:
         return StoreUnavailable(f"{place}: another program kept the file locked ({error})")
     if code in _AWAY:
         return StoreUnavailable(f"{place}: {error}")
+    if code in (sqlite3.SQLITE_ERROR, 0) and str(error).startswith(_UNREADABLE):
+        return StoreDamaged(f"{place}: {error}; restore a backup")
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(_NOT_THERE):
+        return SchemaError(f"{place}: {error}: other software changed the tables")
     return None
 
 

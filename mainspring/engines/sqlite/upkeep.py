@@ -3,13 +3,15 @@
 There is no leader: every process does the rounds, and each chore may be done twice.
 """
 
+import time
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
-from mainspring.engines.sqlite import ending
+from mainspring.engines.sqlite import releases
 from mainspring.engines.sqlite.claim import expire, promote
-from mainspring.engines.sqlite.prune import Walk, prune
+from mainspring.engines.sqlite.prune import SECONDS, Walk, prune
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Now
@@ -26,9 +28,9 @@ STATISTICS_KEPT = 14 * DAY
 class Chores(NamedTuple):
     """What there is to do."""
 
-    queues: list[int]
+    queues: Sequence[int]
     releases: bool
-    prunable: list[int]
+    prunable: Sequence[int]
     old: bool
 
     def __bool__(self) -> bool:
@@ -44,22 +46,33 @@ def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
     return Chores(queues, bool(releases), prunable, bool(old))
 
 
-def do(step: Step, chores: Chores, limit: int) -> int:
-    """One slice of each; how many jobs were touched."""
-    touched = ending.work_off(step, limit)
-    for queue in chores.queues:
-        touched += promote(step, queue, limit) + expire(step, queue, limit)
-    if chores.queues:
-        step.matters = True
-    if chores.prunable:
-        touched += prune(step, chores.prunable)
+def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
+    """One slice of each, as far as one step goes; how many jobs were touched, and the chores that
+    were not come to."""
+    until = time.monotonic() + SECONDS
+    touched = releases.work_off(step, limit) if chores.releases else 0
     if chores.old:
-        limits = _limits(step.wall, step.lease)
-        tokens = as_json([token for (token,) in step.rows(SQL["old_grants"], limits)])
-        step.run(SQL["drop_grants"], (tokens,))
-        for name in ("drop_workers", "drop_stats", "drop_histograms"):
-            step.run(SQL[name], limits)
-    return touched
+        _forget(step)
+    seen = 0
+    for queue in chores.queues:
+        if seen and time.monotonic() > until:
+            break
+        touched += promote(step, queue, limit) + expire(step, queue, limit)
+        seen += 1
+    step.matters = step.matters or seen > 0
+    prunable = chores.prunable
+    if prunable and (not touched or time.monotonic() < until):
+        pruned, prunable = prune(step, prunable, until)
+        touched += pruned
+    return touched, Chores(chores.queues[seen:], releases=False, prunable=prunable, old=False)
+
+
+def _forget(step: Step) -> None:
+    limits = _limits(step.wall, step.lease)
+    tokens = as_json([token for (token,) in step.rows(SQL["old_grants"], limits)])
+    step.run(SQL["drop_grants"], (tokens,))
+    for name in ("drop_workers", "drop_stats", "drop_histograms"):
+        step.run(SQL[name], limits)
 
 
 def _limits(wall: int, lease: int) -> dict[str, int]:

@@ -1,7 +1,18 @@
+-- From one queue that has such jobs to the next: those without cost nothing.
 -- name: queues
-SELECT q.id FROM queue q
-WHERE EXISTS(SELECT 1 FROM later WHERE queue = q.id AND due <= :wall)
-  OR EXISTS(SELECT 1 FROM expiry WHERE queue = q.id AND at <= :wall);
+WITH RECURSIVE
+  with_later(id) AS (
+    SELECT min(queue) FROM later UNION ALL
+    SELECT (SELECT min(queue) FROM later WHERE queue > w.id) FROM with_later w
+    WHERE w.id IS NOT NULL),
+  with_expiry(id) AS (
+    SELECT min(queue) FROM expiry UNION ALL
+    SELECT (SELECT min(queue) FROM expiry WHERE queue > w.id) FROM with_expiry w
+    WHERE w.id IS NOT NULL)
+SELECT id FROM with_later
+WHERE EXISTS(SELECT 1 FROM later WHERE queue = id AND due <= :wall)
+UNION SELECT id FROM with_expiry
+WHERE EXISTS(SELECT 1 FROM expiry WHERE queue = id AND at <= :wall);
 
 -- name: releases
 SELECT EXISTS(SELECT 1 FROM release);

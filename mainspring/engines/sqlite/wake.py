@@ -99,6 +99,7 @@ class _Watch:
         if self._inotify < 0:
             raise OSError(ctypes.get_errno(), "inotify")
         self._bell, self._log = self._add(wake), self._add(log)
+        self._log_only = False
         if self._bell < 0:
             os.close(self._inotify)
             raise OSError(ctypes.get_errno(), "inotify")
@@ -114,14 +115,17 @@ class _Watch:
     def wait(self, timeout: float) -> bool:
         if self._log < 0:
             self._log = self._add(self._log_file)
-        if not self._ready(timeout):
-            return False
-        changed, committed = self._changes()
-        if changed and not committed:
-            # Only the log: soon either our bell follows, or it was another program's commit.
-            self._ready(_FOREIGN_SECONDS)
-            self._changes()
-        return changed
+        # The log changes before the commit that it is part of has ended. Whoever of us commits
+        # holds the queue of writers meanwhile, so to ask then is not too soon but just in time;
+        # of another program's commit nothing more is heard, so it is asked for once more.
+        waited = self._log_only
+        ready = self._ready(min(timeout, _FOREIGN_SECONDS) if waited else timeout)
+        self._log_only = False
+        if not ready:
+            return waited
+        changed, rung = self._changes()
+        self._log_only = changed and not rung
+        return changed or waited
 
     def _ready(self, timeout: float) -> bool:
         ready = self._poll.poll(max(0.0, timeout) * 1000)

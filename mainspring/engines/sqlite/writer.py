@@ -1,23 +1,23 @@
 """The one writer of a process: verbs that are called at the same time share a transaction."""
 
-import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from sqlite3 import Connection
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.checkpoint import Checkpoints
 from mainspring.engines.sqlite.connection import connect
+from mainspring.engines.sqlite.disk import Disk, Sync
 from mainspring.engines.sqlite.handed import Handed
+from mainspring.engines.sqlite.identity import Identity
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.engines.sqlite.step import Step
-from mainspring.engines.sqlite.trouble import translated, trouble
+from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, trouble
 from mainspring.engines.sqlite.turns import Turn, Turns
 from mainspring.engines.sqlite.wake import Bell
 from mainspring.errors import StoreFull, StoreUnavailable
@@ -26,8 +26,15 @@ from mainspring.job import Now
 T = TypeVar("T")
 Verb = Callable[[Step], T]
 
-IDENTITY_SECONDS = 0.1
-"""How often the writer looks whether the file is still the one that it opened."""
+
+class Work(NamedTuple):
+    """A verb, and how it may be done: `look` may find the answer by reading alone, if another
+    program keeps the file locked."""
+
+    verb: Verb[Any]
+    now: Now | None
+    look: Callable[[Connection], Any] | None
+    sync: Sync
 
 
 class Writer:
@@ -40,20 +47,28 @@ class Writer:
         self._address = address
         self._bell = bell
         self._turns = Turns()
+        self._disk = Disk(address)
         self._queue = QueueLock(address.path and f"{address.path}-lock")
         self._checkpoints = Checkpoints()
         self._connection: Connection | None = None
         self._closed = False
         self._paused: Turn | None = None
         with trouble(address.place):
-            self._identity = self._identify()
-            self._identified = time.monotonic()
+            self._identity = Identity(address)
             self._connection = connect(address)
 
-    def run(self, verb: Verb[T], now: Now | None = None, *, first: bool = False) -> T:
+    def run(
+        self,
+        verb: Verb[T],
+        now: Now | None = None,
+        *,
+        first: bool = False,
+        look: Callable[[Connection], T | None] | None = None,
+        sync: Sync = Sync.BEFORE_IT_SHOWS,
+    ) -> T:
         """Do this in a transaction, and return when it is committed. `first` goes before all
-        others that wait."""
-        turn = Turn((verb, now))
+        others that wait; for the rest see `Work`."""
+        turn = Turn(Work(verb, now, look, sync))
         try:
             self._turns.wait(turn, first=first)
             if turn.leads:
@@ -110,6 +125,7 @@ class Writer:
                     self._checkpoint(self._connection, truncate=True)
                 self._connection.close()
                 self._connection = None
+                self._disk.forget()
         self._queue.close()
 
     # --- forks ------------------------------------------------------------------------------
@@ -123,6 +139,7 @@ class Writer:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+            self._disk.forget()
         return True
 
     def resume(self) -> None:
@@ -137,29 +154,42 @@ class Writer:
 
     # --- transactions -----------------------------------------------------------------------
 
-    def _do(self, batch: list[Turn]) -> None:
-        """Do the work of all in one transaction; if that fails, of each in its own."""
+    def _do(self, batch: list[Turn], *, apart: bool = False) -> None:
+        """Do the work of all in one transaction. If that fails, do it again with each kept apart
+        from the others, and if that fails too, each in a transaction of its own."""
         try:
-            self._together(batch)
+            self._together(batch, apart)
         except Exception as error:
             if batch[0].done:  # and committed
                 raise
             told = translated(error, self._address.place) or error
-            away = isinstance(told, StoreUnavailable) and not isinstance(told, StoreFull)
+            full = isinstance(told, StoreFull)
+            if full:
+                self._checkpoints.hurry()  # it may be the log that has filled the disk
+            away = isinstance(told, StoreUnavailable) and not full
             if len(batch) > 1 and not away:
-                for turn in batch:
-                    self._do([turn])
+                for some in [[turn] for turn in batch] if apart else [batch]:
+                    self._do(some, apart=True)
                 return
             for turn in batch:
                 turn.error, turn.done = told, True
 
-    def _together(self, batch: list[Turn]) -> None:
+    def _together(self, batch: list[Turn], apart: bool) -> None:
         connection = self._usable()
+        sync = max(turn.work.sync for turn in batch)
+        steps: list[Step] = []
         try:
             self._queue.acquire()
+            if self._checkpoints.urgent:
+                self._checkpoint(connection)
             rows = connection.total_changes
-            steps = self._transaction(connection, batch)
-            self._checkpoints.note(connection.total_changes - rows)
+            try:
+                steps = self._transaction(connection, batch, sync, apart)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) not in BUSY or not _answered_by_looking(connection, batch):
+                    raise
+            if written := connection.total_changes - rows:
+                self._checkpoints.note(written)
             if self._checkpoints.due():
                 self._checkpoint(connection)
         finally:
@@ -169,25 +199,31 @@ class Writer:
                 action()
         if any(step.matters for step in steps):
             self._bell.ring()
+        self._bring_to_disk(sync)
+        for turn in batch:
+            turn.done = True
 
-    def _transaction(self, connection: Connection, batch: list[Turn]) -> list[Step]:
-        """All steps, committed together, or an exception and nothing."""
-        taken = self.statistics.take() if self.statistics.due() else {}
+    def _transaction(
+        self, connection: Connection, batch: list[Turn], sync: Sync, apart: bool
+    ) -> list[Step]:
+        """All steps, committed together, or an exception and nothing. Kept apart, a step that
+        fails is its turn's error and harms no other."""
+        # They are also what brings a claim to the disk within a second or two.
+        taken = self.statistics.take() if sync and self.statistics.due() else {}
         steps = []
         try:
             _roll_back(connection)  # of an interrupt that no handler was left for
+            self._disk.prepare(connection, sync)
             connection.execute("BEGIN IMMEDIATE")
             for turn in batch:
-                verb, now = turn.work
-                step = self.step(connection, now)
-                turn.answer = verb(step)
-                step.finish()
-                steps.append(step)
+                step = self.step(connection, turn.work.now)
+                with self._kept_apart(connection, turn) if apart else nullcontext():
+                    turn.answer = turn.work.verb(step)
+                    step.finish()
+                    steps.append(step)
             if taken:
                 statistics.write(connection, taken)
             connection.execute("COMMIT")
-            for turn in batch:
-                turn.done = True
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
             _roll_back(connection)
@@ -196,33 +232,35 @@ class Writer:
             raise
         return steps
 
+    @contextmanager
+    def _kept_apart(self, connection: Connection, turn: Turn) -> Iterator[None]:
+        turn.error = None
+        connection.execute("SAVEPOINT turn")
+        try:
+            yield
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite gave up the work of all, as it does when the disk is full
+            connection.execute("ROLLBACK TO turn")
+            self.names.forget()
+            turn.error = translated(error, self._address.place) or error
+        connection.execute("RELEASE turn")
+
+    def _bring_to_disk(self, sync: Sync) -> None:
+        try:
+            self._disk.bring(sync)
+        except OSError:
+            # The system forgets what it could not write: a checkpoint writes it elsewhere.
+            self._checkpoints.hurry()
+            raise
+
     def _usable(self) -> Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._address.place}: the store is closed")
-        self.recognise()
+        self._identity.verify()
         if self._connection is None:
             self._connection = connect(self._address)
         return self._connection
-
-    def recognise(self) -> None:
-        """See now and then that the file is still the one that was opened."""
-        if time.monotonic() - self._identified > IDENTITY_SECONDS:
-            self._identified = time.monotonic()
-            if self._identify() != self._identity:
-                self._identified = 0
-                raise StoreUnavailable(
-                    f"{self._address.place}: the file was removed or replaced while it was in"
-                    " use; nothing is written to it until the store is opened again"
-                )
-
-    def _identify(self) -> tuple[int, int] | None:
-        if self._address.path is None:
-            return None
-        try:
-            found = os.stat(self._address.path)
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _checkpoint(self, connection: Connection, *, truncate: bool = False) -> None:
         # What was committed stays committed, whatever becomes of this chore.
@@ -237,6 +275,15 @@ class Writer:
         except BaseException:
             self.statistics.give_back(taken)
             raise
+
+
+def _answered_by_looking(connection: Connection, batch: list[Turn]) -> bool:
+    """Whether a lone turn found its answer without a transaction."""
+    [turn, *others] = batch
+    if others or turn.work.look is None:
+        return False
+    turn.answer = turn.work.look(connection)
+    return turn.answer is not None
 
 
 def _roll_back(connection: Connection) -> None:

@@ -1,0 +1,46 @@
+"""The command that moves a store: copy."""
+
+import click
+
+from mainspring.cli.options import Place, blame, command, database_file, refuse_unreachable
+from mainspring.cli.progress import Progress
+from mainspring.cli.tables import without_password
+from mainspring.engines import open_store
+from mainspring.errors import InvalidArguments
+from mainspring.move import copy as copy_store
+
+
+@command
+@click.option("--from", "source", metavar="URL", help="The store to copy; else the one configured.")
+@click.option("--to", "target", metavar="URL", required=True, help="The store that gets it all.")
+def copy(place: Place, source: str | None, target: str) -> int:
+    """Copy a store to another place, of whatever kind: all jobs as they stand, their history and
+    logs, and the queues with their settings. Statistics stay behind.
+
+    Stop workers and producers first. A copy that was cut short is repeated; the source is kept.
+    """
+    with place.say(url=source).app() as app:
+        refuse_unreachable(target, new=True, said=True)
+        if app.url == target or _same_file(app.url, target):
+            raise InvalidArguments(f"--to: expected another place than the source, got {target!r}")
+        with blame("url", place.configuration()):
+            store = open_store(target)
+        try:
+            total = sum(n for states in app.counts().values() for n in states.values())
+            with Progress() as progress:
+                done = copy_store(
+                    app.store,
+                    store,
+                    lambda n: progress.tell(n / max(n, total), f"{n:,} of {total:,} jobs"),
+                )
+        finally:
+            store.close()
+    value = {"jobs": done.jobs, "new": done.new, "wrong": done.wrong}
+    good = f"{done.jobs:,} jobs, {done.new:,} of them new, are at {without_password(target)} now."
+    place.answer(value, "\n".join(done.wrong) or good)
+    return 1 if done.wrong else 0
+
+
+def _same_file(one: str, other: str) -> bool:
+    files = database_file(one), database_file(other)
+    return None not in files and len({file.resolve() for file in files if file}) == 1

@@ -1,0 +1,220 @@
+"""Dossiers: jobs as they stand, taken out for another store, or taken in from one."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from mainspring.dossier import Dossier, Standing, Wait
+from mainspring.engines.sqlite import keys
+from mainspring.engines.sqlite.codes import CODE, KEY, STATE, TAG, default_lane
+from mainspring.engines.sqlite.extra import (
+    decode_extra,
+    decode_headers,
+    encode_extra,
+    encode_headers,
+)
+from mainspring.engines.sqlite.insert import flags_of, numbers_of
+from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.sqlite.step import Step, as_json
+from mainspring.errors import InvalidState, UniqueTaken, UnknownDependency
+from mainspring.job import JobError, NewJob, State, decode_policy
+
+SQL = sections(__file__)
+
+STANDINGS: tuple[Standing, ...] = "met", "open", "broken"
+"""By the number that stands for them in the file."""
+
+Row: TypeAlias = tuple[Any, ...]
+
+_decode_error = msgspec.msgpack.Decoder(JobError).decode
+_encode_error = msgspec.msgpack.Encoder().encode
+
+
+# --- out ----------------------------------------------------------------------------------------
+
+
+def dump(connection: Connection, after: int, limit: int) -> list[Dossier]:
+    """Jobs with higher numbers than `after`, in their order."""
+    rows = connection.execute(SQL["jobs"], (after, limit)).fetchall()
+    numbers = (as_json([row[0] for row in rows]),)
+    waits: defaultdict[int, list[Wait]] = defaultdict(list)
+    for child, parent, anyway, state in connection.execute(SQL["waits"], numbers):
+        waits[child].append(Wait(parent, bool(anyway), STANDINGS[state]))
+    errors: defaultdict[int, list[JobError]] = defaultdict(list)
+    for number, body in connection.execute(SQL["errors"], numbers):
+        errors[number].append(_decode_error(body))
+    lines: defaultdict[int, list[tuple[int, int, str]]] = defaultdict(list)
+    for number, *line in connection.execute(SQL["lines"], numbers):
+        lines[number].append(tuple(line))
+    return [
+        _dossier(row, waits.get(row[0], ()), errors.get(row[0], ()), lines.get(row[0], ()))
+        for row in rows
+    ]
+
+
+def _dossier(
+    row: Row,
+    waits: Iterable[Wait],
+    errors: Iterable[JobError],
+    lines: Iterable[tuple[int, int, str]],
+) -> Dossier:
+    number, id, queue, task, payload, priority, created, expires, policy, headers, extra, *at = row
+    state, attempt, claims, losses, careful, suspect, due, score, lift, until, *end = at
+    reason, finished, took, keep, result, percent, text = end
+    return Dossier(
+        number=number,
+        job=_asked(id, queue, task, payload, priority, policy, headers, extra),
+        created=created,
+        state=State(STATE[state]),
+        attempt=attempt,
+        claims=claims,
+        losses=losses,
+        careful=bool(careful),
+        suspect=bool(suspect),
+        due=due,
+        score=score,
+        lift=lift,
+        expires=expires,
+        unique_until=until,
+        reason=reason,
+        finished=finished,
+        took=took,
+        keep=keep,
+        result=result,
+        progress=None if percent is None else (percent, text),
+        waits=tuple(waits),
+        errors=tuple(errors),
+        lines=tuple(lines),
+    )
+
+
+def _asked(
+    id: bytes,
+    queue: str,
+    task: str,
+    payload: bytes,
+    priority: int,
+    policy: bytes,
+    headers: bytes | None,
+    column: bytes | None,
+) -> NewJob[Any]:
+    extra = decode_extra(column)
+    return NewJob(
+        id=id,
+        task=task,
+        payload=payload,
+        queue=queue,
+        priority=priority,
+        delay=extra.delay,
+        run_at=extra.run_at,
+        expires=extra.expires,
+        key=extra.key,
+        unique=extra.unique,
+        unique_for=extra.unique_for,
+        on_duplicate=extra.on_duplicate,
+        edges=extra.edges,
+        policy=decode_policy(policy),
+        headers=decode_headers(headers),
+        tags=extra.tags,
+        label=extra.label,
+    )
+
+
+# --- in -----------------------------------------------------------------------------------------
+
+
+def restore(step: Step, dossiers: Sequence[Dossier]) -> int:
+    """Take in the jobs that are not there yet, as they stood, and what they wait for; how many."""
+    known = _numbers(step, [each.job.id for each in dossiers])
+    fresh = [each for each in dossiers if each.job.id not in known]
+    if fresh:
+        step.matters = True
+        (last,) = step.row(SQL["number"], (len(fresh),))
+        for number, each in enumerate(fresh, last - len(fresh) + 1):
+            known[each.job.id] = number
+            _take_in(step, number, each)
+    _tie(step, dossiers, known)
+    return len(fresh)
+
+
+def _numbers(step: Step, ids: Sequence[bytes]) -> dict[bytes, int]:
+    return dict(step.rows(SQL["known"], (len(ids), b"".join(ids)))) if ids else {}
+
+
+def _take_in(step: Step, number: int, each: Dossier) -> None:
+    job = each.job
+    queue, task, policy, flags = numbers_of(step, job)
+    body = (number, job.id, queue, task, flags | flags_of(job), each.created, job.priority)
+    rest = (each.lift, policy, each.expires, job.payload, encode_headers(job), encode_extra(job))
+    step.run(SQL["job"], body + rest)
+    _place(step, number, queue, each)
+    step.count(queue, CODE[each.state])
+    if each.expires is not None and not each.state.final:
+        step.run(SQL["expiry"], (queue, each.expires, number))
+    if job.unique is not None and each.unique_until is not None:
+        if (holder := keys.holder(step, job.unique)) is not None:
+            raise UniqueTaken(
+                f"unique key {job.unique!r} of job {job.uuid} is held here by job"
+                f" {UUID(bytes=holder.id)}; nothing was taken in",
+                holder.id,
+            )
+        keys.take(step, job.unique, number, each.unique_until)
+    marks = [(TAG, tag, number) for tag in dict.fromkeys(job.tags)]
+    if job.key is not None:
+        marks.append((KEY, job.key, number))
+    step.many(SQL["mark"], marks)
+    _tell(step, number, each)
+
+
+def _place(step: Step, number: int, queue: int, each: Dossier) -> None:
+    lane = default_lane(queue) - each.suspect
+    past = each.attempt, each.claims, each.losses, each.careful
+    match each.state:
+        case State.PENDING:
+            moved = each.suspect or each.claims or each.score != each.created - each.lift
+            row: Row = (lane, each.score, number, each.lift, bool(moved), *past)
+            step.run(SQL["ready"], row)
+        case State.SCHEDULED | State.RETRYING:
+            kept = each.score != each.due - each.lift
+            place = (number, queue, each.due, lane, each.score, each.lift, kept)
+            step.run(SQL["later"], (*place, CODE[each.state], *past, each.reason))
+        case State.BLOCKED:
+            step.run(SQL["blocked"], (number, queue, each.due, each.claims))
+        case State.RUNNING:
+            raise InvalidState(f"job {each.job.uuid} is running: its worker would lose it")
+        case _:
+            end = (number, CODE[each.state], queue, each.finished, each.took)
+            told = (each.attempt, each.claims, each.keep, each.reason, each.result)
+            step.run(SQL["finished"], end + told)
+
+
+def _tell(step: Step, number: int, each: Dossier) -> None:
+    """What happened so far."""
+    # Each ended another claim, and none that is still to come.
+    first = each.claims - len(each.errors) + 1
+    errors = [(number, n, _encode_error(error)) for n, error in enumerate(each.errors, first)]
+    step.many(SQL["error"], errors)
+    size = 0
+    for line, (at, attempt, text) in enumerate(each.lines, 1):
+        size += len(text)
+        step.run(SQL["line"], (number, line, at, attempt, size, text))
+    if each.progress is not None:
+        step.run(SQL["progress"], (number, *each.progress))
+
+
+def _tie(step: Step, dossiers: Sequence[Dossier], known: dict[bytes, int]) -> None:
+    """Write what these wait for. `UnknownDependency` for a parent that is not here."""
+    waits = [(each.job, wait) for each in dossiers for wait in each.waits]
+    parents = known | _numbers(step, [wait.parent for _, wait in waits])
+    for job, wait in waits:
+        if wait.parent not in parents:
+            raise UnknownDependency(
+                f"job {job.uuid} waits for {UUID(bytes=wait.parent)}, which is not here"
+            )
+        state = STANDINGS.index(wait.standing)
+        row = (parents[wait.parent], known[job.id], wait.run_anyway, state)
+        step.run(SQL["edge"], row)

@@ -1,0 +1,106 @@
+"""Move: copy all that is in one store to another, as it stands; repeatable."""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from mainspring.dossier import Dossier
+from mainspring.durations import SECOND
+from mainspring.errors import InvalidState
+from mainspring.ids import new_token
+from mainspring.job import JobError, Lost, Reason, State
+from mainspring.lifecycle import decide
+from mainspring.store import Counts, Grant, Settings, Store
+
+BATCH = 1000
+
+
+class Copied(Struct, frozen=True):
+    """What a copy found: jobs at the source, those among them that were not yet at the target,
+    and sentences about what is not as it should be afterwards (none is good)."""
+
+    jobs: int
+    new: int
+    wrong: tuple[str, ...] = ()
+
+
+def copy(source: Store, target: Store, tell: Callable[[int], object] = lambda n: None) -> Copied:
+    """Copy queues and jobs, in the order of their numbers; `tell` hears how many are done.
+
+    Nobody may be at work at the source, nor yet at the target. `InvalidState` if a worker is, or
+    a job still runs. A copy that was cut short is repeated from the start: what is there already
+    stays. The source is left as it is, but that what its dead workers held is settled as lost.
+    """
+    _quiet(source)
+    before = source.counts()
+    _copy_queues(source, target)
+    jobs = new = after = 0
+    while page := source.dump(after, BATCH):
+        # Parents may come after their children: what jobs wait for is written when all are there.
+        new += target.restore([msgspec.structs.replace(each, waits=()) for each in page])
+        jobs, after = jobs + len(page), page[-1].number
+        tell(jobs)
+    _copy_waits(source, target)
+    return Copied(jobs, new, tuple(_wrong(source, target, before, jobs)))
+
+
+def _quiet(source: Store) -> None:
+    """Settle what was left lying, and see that nobody is at work."""
+    if busy := [each.id for each in source.workers() if each.state != "stopped"]:
+        raise InvalidState(f"workers are at work on the source: stop {', '.join(busy)} first")
+    grant = Grant(token=new_token(), worker="mainspring copy", lease=15 * SECOND)
+    while jobs := source.reclaim(grant, BATCH):
+        message = "its lease ended: the worker that held it is gone"
+        error = JobError(attempt=0, type="WorkerLost", message=message, reason=Reason.WORKER_LOST)
+        source.exchange(
+            [decide(job, Lost(msgspec.structs.replace(error, attempt=job.attempt))) for job in jobs]
+        )
+        grant = msgspec.structs.replace(grant, token=new_token())
+    while source.upkeep(BATCH):
+        pass
+    if running := _number(source.counts(), State.RUNNING):
+        raise InvalidState(
+            f"{running} jobs run at the source: repeat when they have ended, or their leases have"
+        )
+
+
+def _copy_queues(source: Store, target: Store) -> None:
+    for queue in source.queues():
+        settings = Settings(
+            paused=queue.paused,
+            aging=queue.aging,
+            keep_completed=queue.keep_completed,
+            keep_cancelled=queue.keep_cancelled,
+            keep_failed=queue.keep_failed,
+        )
+        target.configure(queue.name, settings)
+
+
+def _copy_waits(source: Store, target: Store) -> None:
+    after = 0
+    while page := source.dump(after, BATCH):
+        tied: list[Dossier] = [each for each in page if each.waits]
+        if tied:
+            target.restore(tied)
+        after = page[-1].number
+
+
+def _wrong(source: Store, target: Store, before: Counts, seen: int) -> list[str]:
+    wrong = [f"target: {sentence}" for sentence in target.check()]
+    counts = source.counts()
+    if counts != before or seen != _number(counts):
+        wrong.append("the source changed while it was copied: repeat the copy")
+    here = target.counts()
+    for queue, states in counts.items():
+        for state, n in states.items():
+            if here.get(queue, {}).get(state, 0) < n:
+                there = here.get(queue, {}).get(state, 0)
+                wrong.append(f"queue {queue}: {n} jobs are {state} at the source, {there} here")
+    return wrong
+
+
+def _number(counts: Counts, *states: State) -> int:
+    return sum(
+        n for each in counts.values() for state, n in each.items() if not states or state in states
+    )
