@@ -84,6 +84,13 @@ def test_passwords_in_the_urls_of_shards_are_not_shown(
     assert "a, b: full" in said.out
 
 
+def test_doctor_tells_of_each_shard_what_to_change(cli: Cli, app: Mainspring, here: Path) -> None:
+    (here / "b.db").chmod(0o644)
+    advice = cli("--url", f"{URLS} c=sqlite:///nowhere/c.db", "doctor", "--json").json["advice"]
+    assert f"shard b: others may read or write the file: chmod 600 {here / 'b.db'}" in advice
+    assert any(each.startswith("shard 'c': ") for each in advice)
+
+
 def test_jobs_are_reached_by_id_and_number(cli: Cli, app: Mainspring) -> None:
     for job in app.find():
         assert cli("--url", URLS, "status", job.number).out == "Status: pending\n"
