@@ -30,7 +30,8 @@ def copy(source: Store, target: Store, tell: Callable[[int], object] = lambda n:
 
     Nobody may be at work at the source, nor yet at the target. `InvalidState` if a worker is, or
     a job still runs. A copy that was cut short is repeated from the start: what is there already
-    stays. The source is left as it is, but that what its dead workers held is settled as lost.
+    stays. The source loses nothing but what its own chores end, which are done first: retention,
+    times to live, what dead workers held.
     """
     _quiet(source)
     before = source.counts()
@@ -69,6 +70,7 @@ def _copy_queues(source: Store, target: Store) -> None:
     for queue in source.queues():
         settings = Settings(
             paused=queue.paused,
+            by_hand=queue.by_hand,
             aging=queue.aging,
             keep_completed=queue.keep_completed,
             keep_cancelled=queue.keep_cancelled,

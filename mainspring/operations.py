@@ -100,11 +100,13 @@ class Operations(Home):
         keep_completed: Duration | None = None,
         keep_cancelled: Duration | None = None,
         keep_failed: Duration | None = None,
+        by_hand: bool | None = None,
     ) -> QueueInfo:
         """Change settings of a queue, for jobs that become due or end from now on.
 
-        A job one priority higher goes ahead of jobs up to `aging` older; the others say how long
-        ended jobs are kept.
+        A job one priority higher goes ahead of jobs up to `aging` older; `keep_…` say how long
+        ended jobs are kept. With `by_hand` only consumers, and workers that name the queue, take
+        from it; the first message that is published to a queue sets that.
         """
         wishes = {
             "aging": aging,
@@ -115,7 +117,7 @@ class Operations(Home):
         given: dict[str, Any] = {
             name: microseconds(w, name) for name, w in wishes.items() if w is not None
         }
-        return self.store.configure(_name(queue), Settings(**given))
+        return self.store.configure(_name(queue), Settings(by_hand=by_hand, **given))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """`{queue: {state: n}}`: exact, every state present, at a cost that does not grow."""

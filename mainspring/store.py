@@ -133,6 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """A change of a queue's settings; None leaves a value as it is."""
 
     paused: bool | None = None
+    by_hand: bool | None = None
     aging: int | None = None
     keep_completed: int | None = None
     keep_cancelled: int | None = None

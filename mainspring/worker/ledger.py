@@ -9,6 +9,7 @@ for a reason that will not pass, must not hold up the rest: its job ends as fail
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -27,6 +28,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 PATIENCE = 1.0
 """Seconds to wait for a write under way when the worker ends."""
+
+PASSING = StoreUnavailable, OSError, RuntimeError, MemoryError
+"""What is wrong with the machine or the store, and not with an outcome."""
+
+REFUSALS = 3
+"""Times that an outcome is refused until it is known that it cannot be written."""
 
 
 class Round(NamedTuple):
@@ -55,6 +62,7 @@ class Ledger:
         self._written = written
         self._tell = tell
         self._unanswered: list[int] = []
+        self._refusals: Counter[tuple[int, int]] = Counter()
         self._closed = threading.Event()
         self._rounds: SimpleQueue[Round | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mainspring-ledger", daemon=True)
@@ -84,24 +92,31 @@ class Ledger:
 
     def _try(self, round: Round) -> Exception | None:
         """Write a round, or say why that cannot be."""
+        asked = any((round.notes, self._unanswered, round.transitions, round.claim))
         try:
             if round.notes:
                 # Before the jobs end: notes of ended jobs are dropped.
                 self._note(round)
             if self._unanswered:
                 self._hand_back()
-            answer = self._store.exchange(round.transitions, round.claim)
-        except PartlyUnavailable as error:
-            # What concerns the other parts must not wait for this one.
-            answer, missed = error.answer, dict.fromkeys(error.missed)
-            written = [each for each in round.transitions if each not in missed]
-            round = round._replace(transitions=written, missed=tuple(missed))
+            done, answer = self._exchange(round)
         except Exception as error:
             return error
-        if round.transitions or round.claim:
+        if asked:
             self._contact.answered("ledger")
-        self._written(round, answer)
+        self._written(done, answer)
         return None
+
+    def _exchange(self, round: Round) -> tuple[Round, Exchanged]:
+        """What was written of the round, and the answer to it."""
+        try:
+            return round, self._store.exchange(round.transitions, round.claim)
+        except PartlyUnavailable as error:
+            # What concerns the other parts of the store must not wait for this one.
+            missed = dict.fromkeys(error.missed)
+            written = [each for each in round.transitions if each not in missed]
+            answer: Exchanged = error.answer
+            return round._replace(transitions=written, missed=tuple(missed)), answer
 
     def _note(self, round: Round) -> None:
         try:
@@ -137,9 +152,14 @@ class Ledger:
                 self._store.exchange([each])
             except PartlyUnavailable:
                 continue
-            except StoreUnavailable:
+            except PASSING:
                 return
             except Exception as error:
+                lease = each.number, each.token
+                self._refusals[lease] += 1
+                if self._refusals[lease] < REFUSALS:
+                    continue
+                del self._refusals[lease]
                 log.exception("the outcome of job #%d cannot be written", each.number)
                 round.transitions.remove(each)
                 self._write_instead(_unwritable(each, error), round)

@@ -50,7 +50,9 @@ def move(pair: Pair) -> int:
     """Move everything: first the jobs, then what they wait for, so that the order is all one."""
     source, target = pair
     for queue in source.store.queues():
-        target.store.configure(queue.name, Settings(paused=queue.paused, aging=queue.aging))
+        target.store.configure(
+            queue.name, Settings(paused=queue.paused, by_hand=queue.by_hand, aging=queue.aging)
+        )
     all_of_them = dossiers(source.store)
     bare = [msgspec.structs.replace(each, waits=()) for each in all_of_them]
     moved = sum(target.store.restore(bare[at : at + 5]) for at in range(0, len(bare), 5))
@@ -170,6 +172,16 @@ def test_an_insert_repeated_after_the_move_is_known(pair: Pair) -> None:
     move(pair)
     (answer,) = target.insert(job)
     assert answer.repeated
+
+
+def test_a_key_that_an_ended_job_held_long_enough_is_not_taken_along(pair: Pair) -> None:
+    source, target = pair
+    for _ in range(2):
+        source.put(unique="x", unique_for=MINUTE)
+        source.complete([source.take()])
+        source.passes(HOUR)
+    assert move(pair) == 2
+    assert target.insert(new(unique="x"))[0].duplicate_of is None
 
 
 @pytest.mark.parametrize(

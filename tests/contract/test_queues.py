@@ -72,3 +72,14 @@ def test_a_repeated_message_marks_nothing_new(stage: Stage) -> None:
     (again,) = stage.insert(message)
     assert again.repeated
     assert stage.store.queues() == [QueueInfo(name="default", by_hand=True)]
+
+
+def test_a_queue_that_had_messages_can_be_given_to_all_workers_again(stage: Stage) -> None:
+    stage.put(task=MESSAGE)
+    assert stage.claim() == []
+    assert not stage.store.configure("default", Settings(by_hand=False)).by_hand
+    assert len(stage.claim()) == 1
+    assert stage.store.configure("other", Settings(by_hand=True)).by_hand
+    stage.put(queue="other")
+    assert stage.claim() == []
+    assert len(stage.claim(queues=("other",))) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mainspring.durations import MINUTE
+from mainspring.errors import StoreDamaged
 from mainspring.job import Policy, Select, State
 from mainspring.retry import Backoff
 from mainspring.store import Store
@@ -135,3 +136,13 @@ def test_a_job_whose_rarer_parts_cannot_be_read_runs_and_is_not_replayed(
     stage.complete([stage.take()])
     assert stage.count(State.COMPLETED) == 1
     assert "damaged" in store.replay(Select(ids=(job.id,))).refused[job.id]
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_job_that_cannot_be_copied_is_named(
+    store: Store, stage: Stage, path: Path, kind: str
+) -> None:
+    number = victim(stage)
+    harm(path, DAMAGES[kind][0], number)
+    with pytest.raises(StoreDamaged, match=f"job #{number} cannot be read"):
+        store.dump()

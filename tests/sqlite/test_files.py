@@ -1,5 +1,6 @@
 """The files: who may read them, and what happens when they cannot be written or are taken away."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -271,3 +272,45 @@ def test_an_abandoned_queue_of_writers_is_left_after_a_second(store: Store, path
     for thread in waiting:
         thread.join()
     assert store.counts()["default"][State.PENDING] == 2
+
+
+def test_what_the_disk_refused_is_not_acknowledged_until_it_is_written_elsewhere(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports that a sync has failed once, and then knows nothing of it any more."""
+    refusals = [OSError(errno.EIO, "no")]
+    sync = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        sync(file)
+
+    job = new()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        with pytest.raises(StoreUnavailable):
+            store.insert([job])
+        for _ in range(3):  # a reader keeps the checkpoint away
+            with pytest.raises(StoreUnavailable, match="failed to take"):
+                store.insert([job])
+    assert store.insert([job])[0].repeated
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:
+        assert file.execute("SELECT count(*) FROM job").fetchone() == (1,)
+
+
+def test_a_queue_that_cannot_be_waited_in_is_gone_around(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when no more threads can be started: the queue of writers is only a courtesy."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with open(f"{path}-lock", "rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        store.insert([new()])
+    assert store.counts()["default"][State.PENDING] == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mainspring.engines import open_store
+from mainspring.errors import StoreUnavailable
 from mainspring.ids import new_ids, new_token
 from mainspring.job import Claimed, NewJob, Select, State, Transition
 from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
@@ -93,6 +94,46 @@ class Picky(FaultyStore):
             raise ValueError("not this one")
         answer: Exchanged = self._store.exchange(transitions, claim)
         return answer
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [(MemoryError(), 9), (RuntimeError("can't start new thread"), 9), (KeyError(), 2)],
+)
+def test_an_outcome_refused_for_a_reason_that_passes_is_written(
+    store: Store, error: Exception, times: int
+) -> None:
+    class Short(FaultyStore):
+        left = times
+
+        def exchange(self, transitions: Sequence[Transition], claim: Any = None) -> Exchanged:
+            self.left -= 1
+            if self.left >= 0:
+                raise error
+            answer: Exchanged = self._store.exchange(transitions, claim)
+            return answer
+
+    [job] = _claimed(store, 1)
+    end = Transition(job.number, job.token, State.COMPLETED, result=b"42")
+    _write(Short(store), [end], [])
+    [found] = store.find(Select())
+    assert (found.state, found.result) == (State.COMPLETED, b"42")
+
+
+def test_a_store_that_took_nothing_but_notes_again_is_back(store: Store) -> None:
+    tries: list[int] = []
+
+    def tell(notes: Sequence[Note]) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise StoreUnavailable("not now")
+
+    desk = Desk()
+    ledger = Ledger(store, Contact(desk), desk.written, tell)
+    ledger.submit(Round([], [Note(1, 1, 0, "half way", 50.0)], None, time.monotonic()))
+    assert desk.done.wait(20)
+    ledger.close()
+    assert desk.told == ["away", "back"]
 
 
 def test_notes_that_cannot_be_written_hold_up_no_outcome(store: Store) -> None:

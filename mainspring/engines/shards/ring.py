@@ -172,7 +172,7 @@ def getting(ids: Sequence[bytes]) -> Callable[[Store], list[Record | None]]:
 def changed(infos: Sequence[QueueInfo]) -> Settings | None:
     """The settings of a queue by the first shard where they are not the usual ones."""
     for info in infos:
-        if msgspec.structs.replace(info, by_hand=False) != QueueInfo(name=info.name):
+        if info != QueueInfo(name=info.name):
             fields = {name: getattr(info, name) for name in Settings.__struct_fields__}
             return Settings(**fields)
     return None

@@ -115,23 +115,25 @@ def _lanes(wish: Claim, queue: Queue) -> list[_Lane]:
 def _in_order(step: Step, wish: Claim, lanes: Sequence[_Lane], most: int) -> Iterator[Row]:
     """The ready jobs of these lanes by (score, number)."""
     size = most if len(lanes) == 1 else min(most, _FIRST_PAGE + most // len(lanes))
-    merged = _merged(step, lanes, size)
     if wish.tasks is None:
-        return merged
+        return _merged(step, lanes, size, wish.alone)
+    merged = _merged(step, lanes, size, None)
     tasks = {task for (task,) in step.rows(SQL["tasks"], (as_json(wish.tasks),))}
     near = islice(merged, wish.reach)
     return (row for row in near if task_of(row[KIND]) in tasks)
 
 
-def _merged(step: Step, lanes: Sequence[_Lane], size: int) -> Iterator[Row]:
-    """All lanes in one order. A lane is read only when it is its turn: of thousands of lanes a
-    claim of a hundred jobs opens a hundred."""
+def _merged(step: Step, lanes: Sequence[_Lane], size: int, suspects: int | None) -> Iterator[Row]:
+    """All lanes in one order, of a suspects' lane only so many. A lane is read only when it is its
+    turn: of thousands of lanes a claim of a hundred jobs opens a hundred."""
     waiting = sorted(lanes, reverse=True)
     turns: list[tuple[int, int, Row, Iterator[Row]]] = []
     while waiting or turns:
         while waiting and not (turns and turns[0][:2] < waiting[-1][:2]):
-            pages = _pages(step, waiting.pop(), size)
-            _queue_up(turns, (row for page in pages for row in page))
+            lane = waiting.pop()
+            most = suspects if lane.suspects else None
+            pages = _pages(step, lane, size if most is None else min(size, most))
+            _queue_up(turns, islice((row for page in pages for row in page), most))
         if turns:
             _, _, row, following = turns[0]
             yield row

@@ -24,7 +24,7 @@ from mainspring.engines.sqlite.choice import (
 )
 from mainspring.engines.sqlite.codes import EXPIRES, FAILED, PENDING, RUNNING, SLICE, default_lane
 from mainspring.engines.sqlite.damage import damage
-from mainspring.engines.sqlite.handed import SUSPECT, queue_of, task_of
+from mainspring.engines.sqlite.handed import CAREFUL, SUSPECT, queue_of, task_of
 from mainspring.engines.sqlite.names import Names, Run
 from mainspring.engines.sqlite.places import places
 from mainspring.engines.sqlite.sections import sections
@@ -222,6 +222,7 @@ def _take(step: Step, wish: Claim, rows: Sequence[Row]) -> None:
     grant(step, wish.grant, numbers)
     if mortal := [row[NUMBER] for row in rows if row[KIND] & EXPIRES]:
         step.run(SQL["unexpire"], (as_json(mortal),))
+    step.surely = any(kind & (CAREFUL | SUSPECT) for kind in set(kinds))
     _count(step, rows, kinds)
     step.after(partial(step.handed.remember, token, dict(zip(numbers, kinds, strict=True))))
 

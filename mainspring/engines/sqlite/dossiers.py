@@ -20,13 +20,15 @@ from mainspring.engines.sqlite.extra import (
 from mainspring.engines.sqlite.insert import flags_of, numbers_of
 from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
-from mainspring.errors import InvalidState, UniqueTaken, UnknownDependency
+from mainspring.errors import InvalidState, StoreDamaged, UniqueTaken, UnknownDependency
 from mainspring.job import JobError, NewJob, State, decode_policy
 
 SQL = sections(__file__)
 
 STANDINGS: tuple[Standing, ...] = "met", "open", "broken"
 """By the number that stands for them in the file."""
+
+ID_BYTES = 16
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -51,9 +53,22 @@ def dump(connection: Connection, after: int, limit: int) -> list[Dossier]:
     for number, *line in connection.execute(SQL["lines"], numbers):
         lines[number].append(tuple(line))
     return [
-        _dossier(row, waits.get(row[0], ()), errors.get(row[0], ()), lines.get(row[0], ()))
+        _readable(row, waits.get(row[0], ()), errors.get(row[0], ()), lines.get(row[0], ()))
         for row in rows
     ]
+
+
+def _readable(row: Row, *told: Any) -> Dossier:
+    number, id, queue, task, payload, _, created, *_ = row
+    kinds = [type(each) for each in (id, queue, task, payload, created)]
+    try:
+        if kinds != [bytes, str, str, bytes, int] or len(id) != ID_BYTES:
+            raise ValueError("its id, queue, task, payload or time is missing or damaged")
+        return _dossier(row, *told)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreDamaged(
+            f"job #{number} cannot be read: {error}; delete it, or restore a backup"
+        ) from error
 
 
 def _dossier(
@@ -155,19 +170,25 @@ def _take_in(step: Step, number: int, each: Dossier) -> None:
     step.count(queue, CODE[each.state])
     if each.expires is not None and not each.state.final:
         step.run(SQL["expiry"], (queue, each.expires, number))
-    if job.unique is not None and each.unique_until is not None:
+    if job.unique is not None and _still_holds(step, each):
         if (holder := keys.holder(step, job.unique)) is not None:
             raise UniqueTaken(
                 f"unique key {job.unique!r} of job {job.uuid} is held here by job"
                 f" {UUID(bytes=holder.id)}; nothing was taken in",
                 holder.id,
             )
-        keys.take(step, job.unique, number, each.unique_until)
+        keys.take(step, job.unique, number, each.unique_until or 0)
     marks = [(TAG, tag, number) for tag in dict.fromkeys(job.tags)]
     if job.key is not None:
         marks.append((KEY, job.key, number))
     step.many(SQL["mark"], marks)
     _tell(step, number, each)
+
+
+def _still_holds(step: Step, each: Dossier) -> bool:
+    """Whether the job holds its unique key: an ended one does only so long."""
+    until = each.unique_until
+    return until is not None and (not each.state.final or until > step.wall)
 
 
 def _place(step: Step, number: int, queue: int, each: Dossier) -> None:

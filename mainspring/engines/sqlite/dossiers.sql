@@ -14,7 +14,8 @@ SELECT j.number, j.id, q.name, t.name, j.payload, j.priority, j.created, j.expir
   k.until, coalesce(f.reason, l.reason), f.at, coalesce(f.took, 0), f.keep, f.result,
   s.percent, s.text
 FROM job j
-JOIN queue q ON q.id = j.queue JOIN task t ON t.id = j.task JOIN policy p ON p.id = j.policy
+LEFT JOIN queue q ON q.id = j.queue LEFT JOIN task t ON t.id = j.task
+LEFT JOIN policy p ON p.id = j.policy
 LEFT JOIN finished f ON f.number = j.number
 LEFT JOIN running r ON r.number = j.number
 LEFT JOIN later l ON l.number = j.number

@@ -79,7 +79,10 @@ class QueueLock:
                     os.close(file)
 
         waiter = threading.Thread(target=wait, name="mainspring-lock", daemon=True)
-        waiter.start()
+        try:
+            waiter.start()
+        except RuntimeError:
+            return  # no thread can be had: go on without the lock
         try:
             got.wait(WAIT_SECONDS)
         finally:

@@ -63,9 +63,10 @@ class Parts:
     ) -> T:
         """Claim in a transaction; when another program keeps the file locked, `look` may show that
         there is nothing to claim. Jobs begin before the disk has their claim: when the power
-        fails, whoever held it is gone too."""
+        fails, whoever held it is gone too. Careful ones and suspects, which may be what makes it
+        fail, do not (`Step.surely`)."""
         self.callers.forbid()
-        return self.writer.run(verb, now, look=look, sync=Sync.WITH_THE_NEXT)
+        return self.writer.run(verb, now, look=look, sync=Sync.SOON)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

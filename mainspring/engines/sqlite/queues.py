@@ -36,6 +36,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
         SQL["configure"],
         (
             settings.paused,
+            settings.by_hand,
             settings.aging,
             settings.keep_completed,
             settings.keep_cancelled,

@@ -1,6 +1,6 @@
 -- name: configure
 UPDATE queue SET
-  paused = coalesce(?, paused), aging = coalesce(?, aging),
+  paused = coalesce(?, paused), by_hand = coalesce(?, by_hand), aging = coalesce(?, aging),
   keep_completed = coalesce(?, keep_completed), keep_cancelled = coalesce(?, keep_cancelled),
   keep_failed = coalesce(?, keep_failed)
 WHERE id = ?;

@@ -47,6 +47,8 @@ class Step:
         self.moved: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.matters = False
         """Whether workers or waiters should look: told by a signal after the commit."""
+        self.surely = False
+        """Whether the disk must have this before it is answered."""
         self.afterwards: list[Callable[[], object]] = []
         self._cursor = connection.cursor()
         # A caller's connection may make something else of rows.

@@ -158,10 +158,8 @@ class Writer:
         """Do the work of all in one transaction. If that fails, do it again with each kept apart
         from the others, and if that fails too, each in a transaction of its own."""
         try:
-            self._together(batch, apart)
+            steps = self._together(batch, apart)
         except Exception as error:
-            if batch[0].done:  # and committed
-                raise
             told = translated(error, self._address.place) or error
             full = isinstance(told, StoreFull)
             if full:
@@ -173,42 +171,64 @@ class Writer:
                 return
             for turn in batch:
                 turn.error, turn.done = told, True
+        else:
+            self._conclude(batch, steps)
 
-    def _together(self, batch: list[Turn], apart: bool) -> None:
+    def _together(self, batch: list[Turn], apart: bool) -> list[Step]:
         connection = self._usable()
-        sync = max(turn.work.sync for turn in batch)
-        steps: list[Step] = []
         try:
             self._queue.acquire()
-            if self._checkpoints.urgent:
-                self._checkpoint(connection)
+            self._clear_the_way(connection)
             rows = connection.total_changes
             try:
-                steps = self._transaction(connection, batch, sync, apart)
+                steps = self._transaction(connection, batch, apart)
             except sqlite3.OperationalError as error:
                 if primary_code(error) not in BUSY or not _answered_by_looking(connection, batch):
                     raise
+                steps = []
             if written := connection.total_changes - rows:
                 self._checkpoints.note(written)
             if self._checkpoints.due():
                 self._checkpoint(connection)
         finally:
             self._queue.release()
+        return steps
+
+    def _clear_the_way(self, connection: Connection) -> None:
+        """Make the checkpoint that must come before another commit, if there is one."""
+        if self._checkpoints.urgent or self._disk.in_doubt:
+            self._checkpoint(connection)
+        if self._disk.in_doubt:
+            raise StoreUnavailable(
+                f"{self._address.place}: the disk failed to take what was written, and nothing"
+                " more is taken until it has; try again"
+            )
+
+    def _conclude(self, batch: list[Turn], steps: list[Step]) -> None:
+        """What follows a commit: others hear of it, the disk gets it, and those who asked are
+        answered."""
         for step in steps:
             for action in step.afterwards:
                 action()
         if any(step.matters for step in steps):
             self._bell.ring()
-        self._bring_to_disk(sync)
+        try:
+            if steps:
+                surely = any(step.surely for step in steps)
+                least = Sync.BEFORE_THE_ANSWER if surely else Sync.SOON
+                self._disk.bring(max(least, *(turn.work.sync for turn in batch)))
+        except OSError as error:
+            told = translated(error, self._address.place)
+            for turn in batch:
+                turn.error = turn.error or told
         for turn in batch:
             turn.done = True
 
-    def _transaction(
-        self, connection: Connection, batch: list[Turn], sync: Sync, apart: bool
-    ) -> list[Step]:
+    def _transaction(self, connection: Connection, batch: list[Turn], apart: bool) -> list[Step]:
         """All steps, committed together, or an exception and nothing. Kept apart, a step that
         fails is its turn's error and harms no other."""
-        # They are also what brings a claim to the disk within a second or two.
+        sync = max(turn.work.sync for turn in batch)
+        # Who waits for no sync does not wait for statistics either.
         taken = self.statistics.take() if sync and self.statistics.due() else {}
         steps = []
         try:
@@ -246,14 +266,6 @@ class Writer:
             turn.error = translated(error, self._address.place) or error
         connection.execute("RELEASE turn")
 
-    def _bring_to_disk(self, sync: Sync) -> None:
-        try:
-            self._disk.bring(sync)
-        except OSError:
-            # The system forgets what it could not write: a checkpoint writes it elsewhere.
-            self._checkpoints.hurry()
-            raise
-
     def _usable(self) -> Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._address.place}: the store is closed")
@@ -266,7 +278,8 @@ class Writer:
         # What was committed stays committed, whatever becomes of this chore.
         if self._address.path is not None:
             with suppress(sqlite3.Error):
-                self._checkpoints.run(connection, truncate=truncate)
+                if self._checkpoints.run(connection, truncate=truncate):
+                    self._disk.in_doubt = False
 
     def _flush(self, step: Step) -> None:
         taken = self.statistics.take()
