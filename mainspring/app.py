@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mainspring import codec
 from mainspring.context import LARGEST_RESULT, MAX_RESULT
 from mainspring.durations import Duration
-from mainspring.engines import ENGINES, open_store
+from mainspring.engines import ENGINES, open_store, schemes
 from mainspring.errors import (
     ConfigError,
     InvalidArguments,
@@ -388,13 +388,12 @@ def _store_url(url: object) -> str:
     whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
     if isinstance(url, str) and separator and scheme in ENGINES and whole:
         return url
-    known = ", ".join(f"{name}://" for name in sorted(ENGINES))
     file = place if separator else scheme.removeprefix("sqlite:")
     place_given = isinstance(url, str | os.PathLike) and file.strip("/")
     if not place_given or (separator and scheme != "sqlite"):
         file = "jobs.db"
     raise ConfigError(
-        f"store URL: expected one of {known}, such as 'sqlite:///{file}', got {url!r}"
+        f"store URL: expected one of {schemes()}, such as 'sqlite:///{file}', got {url!r}"
     )
 
 

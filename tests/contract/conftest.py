@@ -3,7 +3,8 @@
 `store`  an empty open store, of every engine;
 `other`  the same store once more, and another on the same data where that can be;
 `place`  where several stores can be opened on the same data, from threads and processes;
-`caller` a transaction of the user's own beside a store, where the engine offers that.
+`caller` a transaction of the user's own beside a store, where the engine offers that;
+`transactions`, `no_transactions`: only engines that can, or cannot, have a job's own transaction.
 
 An engine is added by its name and its place here; no test changes.
 """
@@ -19,6 +20,7 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
+from tests.servers.redis import in_folder, redis_url, valkey_url
 
 
 class Engine(NamedTuple):
@@ -30,6 +32,8 @@ class Engine(NamedTuple):
     """A connection of the caller's own with a transaction begun; None: it cannot be had."""
     shared: bool = False
     """Whether several stores may be open on the same data."""
+    transactions: bool = True
+    """Whether a job can have a transaction of its own, and an insert take part in a caller's."""
 
 
 @contextmanager
@@ -53,6 +57,18 @@ ENGINES = [
     Engine("sqlite", lambda folder: f"sqlite:///{folder}/jobs.db", sqlite_transaction, shared=True),
     Engine("shards", shards_url, sqlite_transaction, shared=True),
     Engine("memory", lambda folder: "sqlite://:memory:"),
+    Engine(
+        "redis",
+        lambda folder: in_folder(redis_url(), folder),
+        shared=True,
+        transactions=False,
+    ),
+    Engine(
+        "valkey",
+        lambda folder: in_folder(valkey_url(), folder),
+        shared=True,
+        transactions=False,
+    ),
 ]
 
 
@@ -63,7 +79,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     engines = [
         engine
         for engine in ENGINES
-        if (engine.shared or "place" not in wanted) and (engine.begin or "caller" not in wanted)
+        if (engine.shared or "place" not in wanted)
+        and (engine.begin or "caller" not in wanted)
+        and (engine.transactions or "transactions" not in wanted)
+        and not (engine.transactions and "no_transactions" in wanted)
     ]
     if "other" not in wanted:
         metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)
@@ -113,3 +132,13 @@ def caller(engine: Engine, tmp_path: Path) -> Callable[[], AbstractContextManage
     begin = engine.begin
     assert begin is not None
     return lambda: begin(tmp_path)
+
+
+@pytest.fixture
+def transactions() -> None:
+    """Asks for engines on which a job can have a transaction of its own."""
+
+
+@pytest.fixture
+def no_transactions() -> None:
+    """Asks for engines on which it cannot."""

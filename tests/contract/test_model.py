@@ -5,7 +5,8 @@ dependent is said to have fallen.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,7 +43,8 @@ from mainspring.job import (
     encode_policy,
 )
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Settings
+from mainspring.store import Claim, Grant, Settings, Store
+from tests.contract.conftest import Engine
 from tests.contract.model import Job, Model
 from tests.contract.stage import LEASE, OOPS, Stage, Time, everything, ids, retries
 
@@ -93,10 +95,12 @@ class Verbs(RuleBasedStateMachine):
     """Every verb, on a store and on the model."""
 
     steps_of_all = 0
+    new_store: Callable[[], Store]
+    """Makes an empty open store; set by the test."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = open_store("sqlite://:memory:")
+        self.store = type(self).new_store()
         self.stage = Stage(self.store, Time())
         self.model = Model()
         self.steps = 0
@@ -504,10 +508,21 @@ class Verbs(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(400)  # seconds when all is well; minutes when a failure is being made small
-def test_any_sequence_of_verbs_gives_what_the_model_says() -> None:
+def test_any_sequence_of_verbs_gives_what_the_model_says(engine: Engine, tmp_path: Path) -> None:
+    places = (tmp_path / str(n) for n in itertools.count())
+
+    def new_store() -> Store:
+        place = next(places)
+        place.mkdir()
+        return open_store(engine.url(place))
+
+    class OnEngine(Verbs):
+        pass
+
+    OnEngine.new_store = staticmethod(new_store)
     Verbs.steps_of_all = 0
     runs = max(RUNS, settings().max_examples)
     run_state_machine_as_test(
-        Verbs, settings=settings(max_examples=runs, stateful_step_count=STEPS)
+        OnEngine, settings=settings(max_examples=runs, stateful_step_count=STEPS)
     )
     assert Verbs.steps_of_all >= FEWEST_STEPS

@@ -12,6 +12,8 @@ from mainspring.lifecycle import decide
 from mainspring.store import Claim, Grant, Store
 from tests.contract.stage import OOPS, Stage, everything, new
 
+pytestmark = pytest.mark.usefixtures("transactions")
+
 # The job's transaction looks at the store's own clocks, so these tests leave time to the store.
 
 

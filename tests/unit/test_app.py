@@ -43,7 +43,7 @@ from mainspring import (
     UnknownJob,
 )
 from mainspring.context import RUNNING
-from mainspring.engines import ENGINES
+from mainspring.engines import schemes
 from mainspring.events import Enqueued
 from mainspring.ids import new_token
 from mainspring.locate import locate
@@ -892,8 +892,7 @@ def test_what_is_no_url_of_a_store_is_refused_at_once_showing_a_right_one(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         Mainspring(url)
-    known = ", ".join(f"{name}://" for name in sorted(ENGINES))
-    told = f"expected one of {known}, such as {right!r}, got {url!r}"
+    told = f"expected one of {schemes()}, such as {right!r}, got {url!r}"
     assert str(caught.value) == f"store URL: {told}"
     Mainspring(right).close()
 

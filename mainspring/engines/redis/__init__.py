@@ -1,0 +1,1 @@
+"""The Redis engine: one store under one hash tag of a Redis or Valkey server."""

@@ -1,0 +1,77 @@
+"""Insert: many jobs at once, whole or not at all, repeatable."""
+
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from mainspring.engines.redis.body import pack_job, policy_id
+from mainspring.engines.redis.client import Client
+from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
+from mainspring.job import MESSAGE, Inserted, NewJob, Now, Policy, encode_policy
+
+Job: TypeAlias = NewJob[Any]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def insert(client: Client, jobs: Sequence[Job], now: Now | None) -> list[Inserted]:
+    """Store the jobs; the answers in their order."""
+    if not jobs:
+        return []
+    if any(job.edges for job in jobs):
+        _refuse_circles(jobs)
+    kind, *answers = client.run_together("insert", *_arguments(jobs), now=now)
+    if kind == b"first":
+        (first,) = answers
+        return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
+    if kind == b"each":
+        return [
+            Inserted(job.id, int(number), duplicate_of or None, bool(repeated))
+            for job, number, duplicate_of, repeated in zip(
+                jobs, answers[::3], answers[1::3], answers[2::3], strict=True
+            )
+        ]
+    raise _refusal(kind, jobs, *answers)
+
+
+def _arguments(jobs: Sequence[Job]) -> list[Any]:
+    queues: dict[str, bool] = {}
+    policies: dict[bytes, bytes] = {}
+    known: dict[int, tuple[Policy, bytes]] = {}
+    blobs = []
+    for job in jobs:
+        # Jobs of one task mostly share the policy object, so that it need not be compared.
+        if (found := known.get(id(job.policy))) is None:
+            found = known[id(job.policy)] = job.policy, policy_id(job.policy)
+            policies[found[1]] = encode_policy(job.policy)
+        if job.task == MESSAGE:
+            queues[job.queue] = True
+        elif job.queue not in queues:
+            queues[job.queue] = False
+        blobs.append(pack_job(job, found[1]))
+    listed = [part for pair in policies.items() for part in pair]
+    return [len(policies), _encode(list(queues.items())), *listed, *blobs]
+
+
+def _refuse_circles(jobs: Sequence[Job]) -> None:
+    within = {job.id: [edge.parent for edge in job.edges] for job in jobs}
+    try:
+        TopologicalSorter(within).prepare()
+    except CycleError as error:
+        ids = " → ".join(str(UUID(bytes=each)) for each in error.args[1])
+        raise InvalidArguments(f"dependencies: these jobs wait for each other: {ids}") from None
+
+
+def _refusal(kind: bytes, jobs: Sequence[Job], id: bytes, other: bytes = b"") -> Exception:
+    name = UUID(bytes=id)
+    if kind == b"conflict":
+        return IdConflict(f"job {name} exists already, with other content; nothing was stored")
+    if kind == b"unknown":
+        return UnknownDependency(f"job {name} waits for {UUID(bytes=other)}, which does not exist")
+    unique = next(job.unique for job in jobs if job.id == id)
+    return UniqueTaken(
+        f"unique key {unique!r} is held by job {UUID(bytes=other)}; nothing was stored", other
+    )

@@ -1,0 +1,65 @@
+"""Queues and their settings."""
+
+import struct
+
+from mainspring.durations import DAY, LATEST
+from mainspring.engines.redis.client import Client
+from mainspring.engines.redis.trouble import trouble
+from mainspring.errors import InvalidArguments
+from mainspring.store import QueueInfo, Settings
+
+LONGEST_AGING = 30 * DAY
+
+_QUEUE = struct.Struct("<BBdddd")
+
+
+def validate(settings: Settings) -> None:
+    """`InvalidArguments` for durations out of range."""
+    for name, most in (
+        ("aging", LONGEST_AGING),
+        ("keep_completed", LATEST),
+        ("keep_cancelled", LATEST),
+        ("keep_failed", LATEST),
+    ):
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value <= most:
+            raise InvalidArguments(f"{name}: expected 0 to {most:,} microseconds, got {value!r}")
+
+
+def configure(client: Client, name: str, settings: Settings) -> QueueInfo:
+    """Change what is given; all settings of the queue."""
+    validate(settings)
+    wanted = (
+        None if settings.paused is None else int(settings.paused),
+        settings.aging,
+        settings.keep_completed,
+        settings.keep_cancelled,
+        settings.keep_failed,
+    )
+    row = client.run("configure", name, *("" if each is None else each for each in wanted))
+    after = b"0"
+    while settings.aging is not None:
+        after = client.run("rescore", name, after)
+        if after == b"0":
+            break
+    return _info(name, row)
+
+
+def queues(client: Client) -> list[QueueInfo]:
+    """All, by name."""
+    with trouble(client.place):
+        told = client.redis.hgetall(client.key("queue"))
+    return [_info(name.decode(), row) for name, row in sorted(told.items())]
+
+
+def _info(name: str, row: bytes) -> QueueInfo:
+    paused, by_hand, aging, completed, cancelled, failed = _QUEUE.unpack(row)
+    return QueueInfo(
+        name=name,
+        paused=bool(paused),
+        by_hand=bool(by_hand),
+        aging=int(aging),
+        keep_completed=int(completed),
+        keep_cancelled=int(cancelled),
+        keep_failed=int(failed),
+    )
