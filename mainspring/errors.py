@@ -21,7 +21,8 @@ MainspringError
 │   └── LeaseLost             the job is no longer held under this grant
 ├── the store's trouble
 │   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
-│   │   └── StoreFull         no space left: intake and claims stop, nothing is lost
+│   │   ├── StoreFull         no space left: intake and claims stop, nothing is lost
+│   │   └── PartlyUnavailable of several stores that are one, some do not answer
 │   ├── SchemaError           the file or database is not one of ours, or from another version
 │   └── StoreDamaged          the store contradicts itself
 └── the job's fate, as its waiter sees it
@@ -37,7 +38,9 @@ Steering                      not errors: `raise Snooze(30)` inside a task
 └── Reject                    end as failed at once, whatever attempts are left
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 
 class MainspringError(Exception):
@@ -125,6 +128,19 @@ class StoreUnavailable(MainspringError):
 
 class StoreFull(StoreUnavailable):
     """No space is left. Intake and claims stop; nothing is lost; it heals by itself."""
+
+
+class PartlyUnavailable(StoreUnavailable):
+    """Of several stores that are one, some do not answer, and the others did their part.
+
+    `answer` is theirs, as the verb gives it; `missed` are the jobs, transitions or tokens that
+    nobody has heard of. The whole call may be repeated.
+    """
+
+    def __init__(self, message: str, answer: Any, missed: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.answer = answer
+        self.missed = missed
 
 
 class SchemaError(MainspringError):

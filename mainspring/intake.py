@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from mainspring.errors import InvalidState, MainspringError, StoreUnavailable
+from mainspring.errors import InvalidState, MainspringError, PartlyUnavailable, StoreUnavailable
 from mainspring.job import Inserted, NewJob
 from mainspring.store import Store
 
@@ -83,7 +83,8 @@ class Intake:
         try:
             inserted = self._store.insert([job for wish in wishes for job in wish.jobs])
         except Exception as error:
-            if len(wishes) == 1 or isinstance(error, StoreUnavailable):
+            partly = isinstance(error, PartlyUnavailable)
+            if len(wishes) == 1 or (isinstance(error, StoreUnavailable) and not partly):
                 for wish in wishes:
                     wish.outcome = error
                 return

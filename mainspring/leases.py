@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mainspring.durations import SECOND
-from mainspring.errors import LeaseLost, MainspringError
+from mainspring.errors import LeaseLost, MainspringError, PartlyUnavailable
 from mainspring.ids import new_token
 from mainspring.job import JobError, Lost
 from mainspring.lifecycle import decide
@@ -145,6 +145,9 @@ class Leases:
     def _renew_all(self, consumer: str, lease: int, group: Sequence[Held]) -> None:
         try:
             pulse = self._beat(consumer, list({held.token for held in group}), lease)
+        except PartlyUnavailable as error:
+            pulse = error.answer
+            group = [held for held in group if held.token not in error.missed]
         except MainspringError:
             return  # a third of the lease later it is tried again
         for held in group:

@@ -5,11 +5,11 @@ However many wait, the store sees one listener, and one `get` per hint.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mainspring.errors import InvalidState, StoreUnavailable
+from mainspring.errors import InvalidState, PartlyUnavailable, StoreUnavailable
 from mainspring.job import Record
 from mainspring.store import Signal, Store
 
@@ -144,14 +144,17 @@ class Waiter:
     def _look(self, ids: list[bytes]) -> None:
         if not ids:
             return
+        missed: Sequence[bytes] = ()
         try:
             records = self._store.get(ids)
+        except PartlyUnavailable as error:
+            records, missed = error.answer, error.missed
         except StoreUnavailable:
             return
         except Exception as error:
             self._answer(dict.fromkeys(ids, error))
             return
-        found = zip(ids, records, strict=True)
+        found = [pair for pair in zip(ids, records, strict=True) if pair[0] not in missed]
         self._answer({id: each for id, each in found if each is None or each.state.final})
 
     def _answer(self, answers: "dict[bytes, Record | Exception | None]") -> None:

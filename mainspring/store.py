@@ -8,7 +8,7 @@ Every verb that looks at the time takes `now`; left out, the store's own clocks 
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
@@ -180,6 +180,36 @@ class Health(Struct, frozen=True, kw_only=True):
     figures: Mapping[str, float] = {}
 
 
+class ShardQueue(Struct, frozen=True, kw_only=True):
+    """A queue in a shard: how many of its jobs there wait (in whatever way), run and have ended,
+    and whether new ones go there."""
+
+    home: bool
+    waiting: int
+    running: int
+    ended: int
+
+
+class ShardInfo(Struct, frozen=True, kw_only=True):
+    """One of several stores that are one. `draining`: it gets no new jobs; `away` says why it does
+    not answer, "" if it does."""
+
+    name: str
+    url: str
+    draining: bool = False
+    away: str = ""
+    queues: Mapping[str, ShardQueue] = {}
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A store that is made of several."""
+
+    def shards(self) -> list[ShardInfo]:
+        """Each of them, and what is in it."""
+        ...
+
+
 class Signal(Protocol):
     """A hint that something may have changed. Take it first, then look, then wait: nothing that
     was committed after it was taken is missed. A hint may come for nothing."""
@@ -199,7 +229,13 @@ class Signal(Protocol):
 
 class Store(Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
-    when the place is not ours; each verb's own are named at the verb."""
+    when the place is not ours; each verb's own are named at the verb.
+
+    An engine made of several stores raises `PartlyUnavailable` where some did their part and
+    others do not answer, so that those wait for nothing; whoever does not know of it sees a
+    `StoreUnavailable`, and may repeat the call. A claim that gets jobs is no such case. What it
+    gets may be held under several tokens (`Claimed.token`), the claim's own among them.
+    """
 
     # --- life -------------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """Every code block of the README and the manual runs, page by page, as a reader would run it.
 
-A ```python block whose first line is `# name.py` is a file, any other is run as a script. In a
-```console block each line after `$ ` is a command (with `&` at its end it goes on until the page
-ends), and the lines below are what it prints, `...` standing for anything.
+A ```python block whose first line is `# name.py` is a file, as is each ```toml block; any other is
+run as a script. In a ```console block each line after `$ ` is a command (with `&` at its end it
+goes on until the page ends), and the lines below are what it prints, `...` standing for anything.
 """
 
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.M | re.S)
 
 
 class Reader:
@@ -35,19 +36,26 @@ class Reader:
             script.chmod(0o755)
 
     def python(self, code: str) -> None:
-        first = code.split("\n", 1)[0]
-        if re.fullmatch(r"# \w+\.py", first):
-            (self.folder / first[2:]).write_text(code)
+        if self.is_file(code):
             return
         script = self.folder / "block.py"
         script.write_text(code)
         self.run("python block.py")
 
+    def is_file(self, text: str) -> bool:
+        """Whether the block is a file; it is there from now on."""
+        first = text.split("\n", 1)[0]
+        named = re.fullmatch(r"# (\w+\.(py|toml))", first)
+        if named:
+            (self.folder / named[1]).write_text(text)
+        return named is not None
+
     def console(self, text: str) -> None:
         for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
             command, _, expected = part.partition("\n")
             if command.startswith("export "):
-                name, _, value = command[len("export ") :].partition("=")
+                (words,) = shlex.split(command[len("export ") :])
+                name, _, value = words.partition("=")
                 self.env[name] = value
             elif command.endswith("&"):
                 words = f"exec {command[:-1]}"
@@ -104,7 +112,12 @@ def test_the_blocks_of_the_page_do_what_they_say(page: Path, tmp_path: Path) -> 
     reader = Reader(tmp_path)
     try:
         for kind, text in blocks:
-            reader.python(text) if kind == "python" else reader.console(text)
+            if kind == "console":
+                reader.console(text)
+            elif kind == "python":
+                reader.python(text)
+            else:
+                assert reader.is_file(text)
     finally:
         reader.leave()
 

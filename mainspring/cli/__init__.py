@@ -54,6 +54,7 @@ _MODULES = {
     "check": "inspect",
     "doctor": "inspect",
     "migrate": "inspect",
+    "shards": "shards",
     "copy": "move",
     "demo": "demo",
 }

@@ -6,16 +6,19 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mainspring import __version__
 from mainspring.cli.options import Place, command, database_file
 from mainspring.cli.tables import duration, size, utc, without_password
-from mainspring.errors import MainspringError, StoreDamaged
+from mainspring.errors import MainspringError, StoreDamaged, StoreUnavailable
 from mainspring.handle import Job
-from mainspring.store import Health
+from mainspring.store import Health, Sharded, ShardInfo
+
+if TYPE_CHECKING:
+    from mainspring.app import Mainspring
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gfs2", "gpfs", "lustre", "ncpfs"}
@@ -58,7 +61,10 @@ def doctor(place: Place) -> None:
     }
     try:
         with place.app() as app:
-            facts |= _of_store(app.url, app.health(), app.find(limit=1))
+            facts |= _of_store(app.url, app.health(), _newest(app))
+            if isinstance(app.store, Sharded):
+                for info in app.store.shards():
+                    facts["advice"] += _of_shard(info)
     except MainspringError:
         click.echo(_text(facts), err=True)
         raise
@@ -110,6 +116,26 @@ def file_system(file: Path, mounts: str) -> str:
         if file.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), rest.split()[0]
     return kind
+
+
+def _newest(app: "Mainspring") -> list[Job[Any]]:
+    """The newest job; none if a shard does not answer, which its health tells."""
+    try:
+        return app.find(limit=1)
+    except StoreUnavailable:
+        if not isinstance(app.store, Sharded):
+            raise
+        return []
+
+
+def _of_shard(info: ShardInfo) -> list[str]:
+    """Advice on the file of one of several stores."""
+    file = database_file(info.url)
+    if file is None or not file.exists():
+        return []
+    kind = file_system(file, MOUNTS.read_text() if MOUNTS.exists() else "")
+    advice = _advice(file, kind, float(shutil.disk_usage(file.parent).free))
+    return [f"shard {info.name}: {each}" for each in advice]
 
 
 def _advice(file: Path, kind: str, free: float) -> list[str]:

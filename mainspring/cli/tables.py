@@ -62,8 +62,8 @@ def printable(text: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return re.sub(r"^(\w+://[^:/@]*):[^/@]*@", r"\1:***@", url)
+    """The URL as it may be shown; also one that holds several, as that of shards."""
+    return re.sub(r"(\w+://[^:/@\s]*):[^/@\s]*@", r"\1:***@", url)
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ ENGINES = {
         for name in ("redis", "rediss", "valkey", "valkeys")
         for kind in ("", "+sentinel", "+cluster")
     },
+    "shards": "mainspring.engines.shards.store:ShardsStore",
 }
 EXTRAS = {"redis": "redis"}
 """Which extra brings the library that an engine needs, by the name of the library."""

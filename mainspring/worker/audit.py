@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Collection
 
-from mainspring.job import Lost
+from mainspring.errors import PartlyUnavailable
+from mainspring.job import Claimed, Lost
 from mainspring.lifecycle import decide
 from mainspring.store import Store
 from mainspring.worker.keeper import Keeper
@@ -39,6 +40,13 @@ class Audit:
         self._tokens: set[int] = set()
         self._missing: set[tuple[int, int]] = set()
 
+    def _held(self, tokens: list[int]) -> list[Claimed]:
+        try:
+            return self._store.held(tokens) if tokens else []
+        except PartlyUnavailable as error:
+            answer: list[Claimed] = error.answer
+            return answer
+
     def look(self) -> None:
         """Settle as lost what was missing here twice in a row, if it is time for a look."""
         if time.monotonic() < self._next:
@@ -48,7 +56,7 @@ class Audit:
         tokens, before = set(self._keeper.tokens()), self._tokens
         known = self._known()
         self._tokens = tokens
-        held = self._store.held(list(tokens & before)) if tokens & before else []
+        held = self._held(list(tokens & before))
         missing = [job for job in held if (job.number, job.token) not in known]
         orphans = [job for job in missing if (job.number, job.token) in self._missing]
         self._missing = {(job.number, job.token) for job in missing}

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from mainspring.errors import MainspringError
+from mainspring.errors import MainspringError, PartlyUnavailable
 from mainspring.store import Note, Presence, Pulse, Store
 from mainspring.worker.contact import Contact, is_final
 
@@ -45,7 +45,7 @@ class Keeper:
         self._ends: dict[int, float] = {}
         self._jobs: Counter[int] = Counter()
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = self._hurried = False
         self._thread = threading.Thread(target=self._run, name="mainspring-keeper", daemon=True)
 
     def start(self) -> None:
@@ -110,10 +110,15 @@ class Keeper:
         `StoreUnavailable` and whatever else the store raises."""
         tokens, asked = self.tokens(), time.monotonic()
         presence, lease = self._presence(), int(self._lease * 1_000_000)
-        pulse = self._store.heartbeat(presence, tokens, lease, notes)
+        missed: Sequence[int] = ()
+        try:
+            pulse: Pulse = self._store.heartbeat(presence, tokens, lease, notes)
+        except PartlyUnavailable as error:
+            pulse, missed = error.answer, error.missed
+        self._hurried = bool(missed)
         with self._lock:
-            for token in tokens:
-                if token in self._ends and token not in pulse.lost:
+            for token in set(tokens).difference(pulse.lost, missed):
+                if token in self._ends:
                     self._ends[token] = asked + self._lease
         if pulse.lost or pulse.cancel or pulse.paused:
             self._hear(pulse)
@@ -123,7 +128,7 @@ class Keeper:
             try:
                 self.beat()
                 self._contact.answered("keeper")
-                pause = self._lease / BEATS
+                pause = self._lease / BEATS / (4 if self._hurried else 1)
             except Exception as error:
                 self._contact.failed("keeper", error)
                 if is_final(error):

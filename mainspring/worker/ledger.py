@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.job import HandedBack, JobError, Reason, State, Transition
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Note, Store
@@ -37,12 +37,14 @@ REFUSALS = 3
 
 
 class Round(NamedTuple):
-    """What is written at once. `asked` is when, in monotonic seconds: a lease counts from there."""
+    """What is written at once. `asked` is when, in monotonic seconds: a lease counts from there.
+    `missed` are transitions of whose jobs a part of the store does not answer."""
 
     transitions: list[Transition]
     notes: list[Note]
     claim: Claim | None
     asked: float
+    missed: tuple[Transition, ...] = ()
 
 
 class Ledger:
@@ -97,13 +99,24 @@ class Ledger:
                 self._note(round)
             if self._unanswered:
                 self._hand_back()
-            answer = self._store.exchange(round.transitions, round.claim)
+            done, answer = self._exchange(round)
         except Exception as error:
             return error
         if asked:
             self._contact.answered("ledger")
-        self._written(round, answer)
+        self._written(done, answer)
         return None
+
+    def _exchange(self, round: Round) -> tuple[Round, Exchanged]:
+        """What was written of the round, and the answer to it."""
+        try:
+            return round, self._store.exchange(round.transitions, round.claim)
+        except PartlyUnavailable as error:
+            # What concerns the other parts of the store must not wait for this one.
+            missed = dict.fromkeys(error.missed)
+            written = [each for each in round.transitions if each not in missed]
+            answer: Exchanged = error.answer
+            return round._replace(transitions=written, missed=tuple(missed)), answer
 
     def _note(self, round: Round) -> None:
         try:
@@ -124,15 +137,21 @@ class Ledger:
 
     def _hand_back(self) -> None:
         """Give back what such claims were granted after all: nobody has begun it."""
-        jobs = self._store.held(self._unanswered)
+        missed: list[int] = []
+        try:
+            jobs = self._store.held(self._unanswered)
+        except PartlyUnavailable as error:
+            jobs, missed = error.answer, list(error.missed)
         self._store.exchange([decide(job, HandedBack()) for job in jobs])
-        self._unanswered.clear()
+        self._unanswered = missed
 
     def _write_one_by_one(self, round: Round) -> None:
         """Find what cannot be written; all the others may be repeated with the round."""
         for each in list(round.transitions):
             try:
                 self._store.exchange([each])
+            except PartlyUnavailable:
+                continue
             except PASSING:
                 return
             except Exception as error:

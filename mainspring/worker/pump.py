@@ -5,6 +5,7 @@ one inbox; nothing here waits for the store or for a child.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from operator import attrgetter
@@ -41,6 +42,9 @@ LONGEST_TURN = 0.25
 NOTES_PAUSE = 0.2
 """Seconds between two writes of nothing but progress and log lines."""
 
+MISSED_PAUSE = 0.25
+"""Seconds before what a part of the store did not hear is written again."""
+
 MOST = 1000
 """Outcomes of one round: other processes wait to write, too."""
 
@@ -76,8 +80,9 @@ class Pump:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._office: Office | None = None
         self._pending: list[Transition] = []
+        self._missed: list[Transition] = []
         self._notes: list[Note] = []
-        self._notes_at = self._look_at_leases = 0.0
+        self._notes_at = self._look_at_leases = self._missed_at = 0.0
         self._told_unknown: set[str] = set()
         self._writing = self._away = self._listening = False
         self._underway: list[Transition] = []
@@ -141,7 +146,8 @@ class Pump:
         """Number and token of every job that waits or runs here or is still to be written."""
         # In the order in which a job goes from one to the next: none is missed on its way.
         held = {(job.number, job.token) for job in self._dealer.held()}
-        return held.union((e.number, e.token) for e in [*self._pending, *self._underway])
+        late = [*self._pending, *self._underway, *self._missed]
+        return held.union((each.number, each.token) for each in late)
 
     # --- turns ------------------------------------------------------------------------------
 
@@ -177,6 +183,8 @@ class Pump:
         """Write what there is to write and claim what there is room for, one round at a time."""
         if self._writing:
             return
+        if self._missed and now >= self._missed_at:
+            self._pending, self._missed = self._missed + self._pending, []
         claim = self._claim(undealt)
         notes_due = self._notes and now >= self._notes_at
         if not (self._pending or claim or notes_due):
@@ -199,14 +207,18 @@ class Pump:
     # --- the store says ---------------------------------------------------------------------
 
     def _written(self, round: Round, answer: Exchanged) -> None:
+        if round.missed:
+            self._missed += round.missed
+            self._missed_at = time.monotonic() + MISSED_PAUSE
         self._writing, self._underway = False, []
         office = self._required_office()
         if len(self._pending) >= MANY:
             # Under load the store need not wait until these jobs are dealt.
             self._submit(office, time.monotonic(), len(answer.jobs))
         office.keeper.settle(map(_token, round.transitions))
-        if answer.jobs and round.claim:
-            office.keeper.hold(round.claim.grant.token, len(answer.jobs), round.asked)
+        if answer.jobs:
+            for token, jobs in Counter(map(_token, answer.jobs)).items():
+                office.keeper.hold(token, jobs, round.asked)
             self._deal(answer.jobs)
         for station in self._crew.everyone:
             station.acknowledge()
@@ -386,7 +398,7 @@ class Pump:
     def _wind_down(self, now: float) -> None:
         """Whether it is over, or time for the next step."""
         holding = any(each.held for each in self._crew.everyone)
-        if not (holding or self._pending or self._notes or self._writing):
+        if not (holding or self._pending or self._missed or self._notes or self._writing):
             self._crew.quit()
             if self._crew.gone:
                 self.phase = "stopped"

@@ -43,8 +43,19 @@ def sqlite_transaction(folder: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def shards_url(folder: Path) -> str:
+    """Three files, of which two are drained: all new jobs go to the first, and all are asked.
+
+    What needs more than one shard is refused, and tests/shards shows it.
+    """
+    files = {"a": "jobs.db", "b": "more.db", "c": "most.db"}
+    urls = " ".join(f"{name}=sqlite:///{folder}/{file}" for name, file in files.items())
+    return f"shards://{urls} draining=b,c"
+
+
 ENGINES = [
     Engine("sqlite", lambda folder: f"sqlite:///{folder}/jobs.db", sqlite_transaction, shared=True),
+    Engine("shards", shards_url, sqlite_transaction, shared=True),
     Engine("memory", lambda folder: "sqlite://:memory:"),
     Engine(
         "redis",

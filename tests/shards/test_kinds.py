@@ -1,0 +1,44 @@
+"""Shards of different kinds are one store all the same."""
+
+from pathlib import Path
+
+import pytest
+
+from mainspring import Mainspring, Tasks, Unsupported
+from mainspring.job import State
+from tests.contract.conftest import in_folder
+from tests.servers.redis import redis_url
+from tests.shards.conftest import IN_A, IN_B
+
+tasks = Tasks()
+
+
+@tasks.task
+def double(n: int) -> int:
+    return 2 * n
+
+
+def test_jobs_run_in_a_file_and_on_a_server(tmp_path: Path) -> None:
+    place = f"shards://a=sqlite:///{tmp_path}/a.db b={in_folder(redis_url(), tmp_path)}"
+    with Mainspring(f"{place} partitioned=events", tasks) as app:
+        with app.worker(in_process=True):
+            jobs = [
+                double.using(queue=queue).enqueue(n)
+                for n in range(20)
+                for queue in (IN_A, IN_B, "events")
+            ]
+            assert [job.result(timeout=20) for job in jobs] == [2 * (n // 3) for n in range(60)]
+        assert {queue: states["completed"] for queue, states in app.counts().items()} == {
+            IN_A: 20,
+            IN_B: 20,
+            "events": 20,
+        }
+        found = app.find(limit=7)
+        while len(found) < 60:
+            found += app.find(limit=7, older_than=found[-1])
+        assert {job.id for job in found} == {job.id for job in jobs}
+        assert {job.refresh().state for job in jobs} == {State.COMPLETED}
+        parent = double.using(queue=IN_A, delay="1h").enqueue(1)
+        with pytest.raises(Unsupported):
+            double.using(queue=IN_B, depends_on=[parent]).enqueue(2)
+        assert app.check() == []
