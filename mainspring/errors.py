@@ -20,7 +20,8 @@ MainspringError
 │   └── LeaseLost             the job is no longer held under this grant
 ├── the store's trouble
 │   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
-│   │   └── StoreFull         no space left: intake and claims stop, nothing is lost
+│   │   ├── StoreFull         no space left: intake and claims stop, nothing is lost
+│   │   └── UniqueBusy        a unique key is being taken in a transaction that has not ended
 │   ├── SchemaError           the file or database is not one of ours, or from another version
 │   └── StoreDamaged          the store contradicts itself
 └── the job's fate, as its waiter sees it
@@ -118,6 +119,11 @@ class StoreUnavailable(MainspringError):
 
 class StoreFull(StoreUnavailable):
     """No space is left. Intake and claims stop; nothing is lost; it heals by itself."""
+
+
+class UniqueBusy(StoreUnavailable):
+    """A unique key is being taken or freed in a transaction that has not ended, and was waited for
+    in vain; nothing was stored. May be tried again."""
 
 
 class SchemaError(MainspringError):

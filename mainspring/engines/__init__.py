@@ -5,7 +5,13 @@ from importlib import import_module
 from mainspring.errors import ConfigError
 from mainspring.store import Store
 
-ENGINES = {"sqlite": "mainspring.engines.sqlite.store:SqliteStore"}
+ENGINES = {
+    "sqlite": "mainspring.engines.sqlite.store:SqliteStore",
+    "postgresql": "mainspring.engines.postgres.store:PostgresStore",
+    "postgres": "mainspring.engines.postgres.store:PostgresStore",
+}
+EXTRAS = {"postgresql": "postgres", "postgres": "postgres"}
+"""What is to be installed beside mainspring for a scheme."""
 
 
 def open_store(url: str) -> Store:
@@ -15,6 +21,15 @@ def open_store(url: str) -> Store:
         known = ", ".join(f"{name}://" for name in sorted(ENGINES))
         raise ConfigError(f"store URL: expected one of {known}, got {url!r}")
     module, _, name = ENGINES[scheme].partition(":")
-    store: Store = getattr(import_module(module), name)(url)
+    try:
+        engine = getattr(import_module(module), name)
+    except ImportError as error:
+        if scheme not in EXTRAS:
+            raise
+        raise ConfigError(
+            f"store URL: {scheme}:// needs a library that is not there ({error});"
+            f" install mainspring[{EXTRAS[scheme]}]"
+        ) from error
+    store: Store = engine(url)
     store.open()
     return store
