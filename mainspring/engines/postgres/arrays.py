@@ -1,4 +1,4 @@
-"""Parameters that hold many values: PostgreSQL arrays in its binary form, put together in few calls.
+"""Parameters that hold many values: arrays in PostgreSQL's binary form, made in few calls.
 
 The driver would write them value by value, which costs more than everything else an insert does.
 """
@@ -43,7 +43,7 @@ def bigints(values: Iterable[int | None]) -> Bigints:
     """Numbers, true and false as 1 and 0, None as NULL."""
     values = list(values)
     try:
-        raw = array("q", values)  # type: ignore[arg-type]
+        raw = array("q", values)  # type: ignore[type-var]
     except TypeError:
         return Bigints(
             _head(_INT8, len(values))

@@ -26,7 +26,7 @@ SELECT format('%%s has a row of job #%%s, which does not exist', s.t, s.number) 
 
 -- name: counts
 SELECT format('queue %%s counts %%s jobs in state %%s, there are %%s',
-  coalesce(q.name, '#' || s.queue), sum(s.told), s.state, sum(s.n))
+  coalesce(min(q.name), '#' || s.queue), sum(s.told), s.state, sum(s.n))
 FROM (
   SELECT queue, state, n AS told, 0 AS n FROM mainspring.meter WHERE queue > 0
   UNION ALL SELECT queue, state, 0, 1 FROM mainspring.finished

@@ -26,7 +26,8 @@ from mainspring.store import Claim, Exchanged, Grant
 SQL = sections(__file__)
 
 Row: TypeAlias = tuple[Any, ...]
-"""number, id, payload, attempt, claims, losses, created, due, headers, policy, score, kind, lane."""
+"""number, id, payload, attempt, claims, losses, created, due, headers, policy, score, kind,
+lane."""
 
 _NUMBER, _DUE, _SCORE, _KIND, _LANE = 0, 7, 10, 11, 12
 _kind = itemgetter(_KIND)

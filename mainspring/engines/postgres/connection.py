@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -40,7 +40,7 @@ def connect(conninfo: str) -> Connection:
     return connection
 
 
-def _patience(conninfo: str) -> dict[str, int]:
+def _patience(conninfo: str) -> dict[str, Any]:
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
     wished = {
         "connect_timeout": CONNECT_SECONDS,

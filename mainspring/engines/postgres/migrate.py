@@ -34,7 +34,7 @@ def migrate(connection: Connection, schema: str, place: str) -> int:
         with connection.transaction():
             connection.execute(_in(schema, "lock"))
             if inspect(connection, schema, place) < number:
-                connection.execute(qualified(path.read_text(encoding="utf-8"), schema))  # type: ignore[arg-type]
+                connection.execute(qualified(path.read_text(encoding="utf-8"), schema))
                 connection.execute(_in(schema, "set_version"), (str(number),))
     return VERSION
 

@@ -1,5 +1,5 @@
 -- name: kinds
-SELECT number, queue::bigint << 40 | task::bigint << 8 | flags
+SELECT number, (queue::bigint << 40) | (task::bigint << 8) | flags
 FROM mainspring.job WHERE number = ANY(%b::bigint[]);
 
 -- name: complete

@@ -52,15 +52,15 @@ class Reader:
 
     def run(self, statement: str, parameters: Any = ()) -> int:
         """Execute one statement; how many rows that changed."""
-        return self._cursor.execute(qualified(statement, self.schema), parameters).rowcount  # type: ignore[arg-type]
+        return self._cursor.execute(qualified(statement, self.schema), parameters).rowcount
 
     def rows(self, statement: str, parameters: Any = ()) -> list[Any]:
         """All rows of a query."""
-        return self._cursor.execute(qualified(statement, self.schema), parameters).fetchall()  # type: ignore[arg-type]
+        return self._cursor.execute(qualified(statement, self.schema), parameters).fetchall()
 
     def row(self, statement: str, parameters: Any = ()) -> Any:
         """The first row of a query, or None."""
-        return self._cursor.execute(qualified(statement, self.schema), parameters).fetchone()  # type: ignore[arg-type]
+        return self._cursor.execute(qualified(statement, self.schema), parameters).fetchone()
 
 
 class Step(Reader):

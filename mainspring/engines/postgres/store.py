@@ -64,7 +64,8 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """A store in one schema of a PostgreSQL database. See `mainspring.store.Store` for what each verb promises."""
+    """A store in one schema of a PostgreSQL database. See `mainspring.store.Store` for what each
+    verb promises."""
 
     def __init__(self, url: str) -> None:
         self._address = address(url)

@@ -58,9 +58,11 @@ class Bell:
                         self._ringer = None
                         return
             self._rung.clear()
-            with suppress(psycopg.Error, MainspringError, OSError):
-                with self._pool.lend() as connection:
-                    connection.execute(self._statement)
+            with (
+                suppress(psycopg.Error, MainspringError, OSError),
+                self._pool.lend() as connection,
+            ):
+                connection.execute(self._statement)
             if self._closed:
                 return
             time.sleep(_REST_SECONDS)
@@ -86,7 +88,7 @@ class Ear:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._closed = False
-        self._near, self._far = socket.socketpair()
+        self._end: tuple[socket.socket, socket.socket] | None = None
 
     @property
     def listens(self) -> bool:
@@ -99,8 +101,9 @@ class Ear:
         with self._mutex:
             self._signals.add(heard)
             if self.listens and self._thread is None and not self._closed:
+                self._end = near, _ = socket.socketpair()
                 self._thread = threading.Thread(
-                    target=self._work, name="mainspring-listener", daemon=True
+                    target=self._work, args=(near,), name="mainspring-listener", daemon=True
                 )
                 self._thread.start()
         if self.listens:
@@ -117,7 +120,7 @@ class Ear:
         for each in signals:
             each.ring()
 
-    def _work(self) -> None:
+    def _work(self, end: socket.socket) -> None:
         pause, longest = _RETRY_SECONDS
         while not self._closed:
             try:
@@ -126,15 +129,17 @@ class Ear:
                     pause = _RETRY_SECONDS[0]
                     self._ready.set()
                     self._ring()  # for what was missed
-                    self._hear(connection)
+                    self._hear(connection, end)
             except (psycopg.Error, OSError):
                 self._ready.set()
-                select.select([self._far], [], [], pause)
+                select.select([end], [], [], pause)
                 pause = min(2 * pause, longest)
 
-    def _hear(self, connection: Connection) -> None:
+    def _hear(self, connection: Connection, end: socket.socket) -> None:
         while not self._closed:
-            ready, _, _ = select.select([connection, self._far], [], [], _IDLE_SECONDS)
+            ready, _, _ = select.select(
+                [connection.fileno(), end.fileno()], [], [], _IDLE_SECONDS
+            )
             if not ready:
                 connection.execute("SELECT 1")  # is anybody there?
             for told in connection.notifies(timeout=0):
@@ -144,12 +149,13 @@ class Ear:
     def close(self) -> None:
         """Listen no more."""
         self._closed = True
-        with suppress(OSError):
-            self._near.send(b"!")
-        if self._thread is not None:
-            self._thread.join(5.0)
-        self._near.close()
-        self._far.close()
+        if self._end is None or self._thread is None:
+            return
+        near, far = self._end
+        far.send(b"!")
+        self._thread.join(5.0)
+        near.close()
+        far.close()
 
 
 class _Heard:

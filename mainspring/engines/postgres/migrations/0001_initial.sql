@@ -307,8 +307,8 @@ BEGIN
     )
     SELECT g.number, j.id, j.payload, g.attempt + 1, g.claims + 1, g.losses, j.created,
       g.score + g.lift, j.headers, j.policy, g.score,
-      j.queue::bigint << 40 | j.task::bigint << 8 | (g.lane & 1) * 128 | g.careful::int * 64
-        | j.flags,
+      (j.queue::bigint << 40) | (j.task::bigint << 8) | (g.lane & 1) * 128
+        | g.careful::int * 64 | j.flags,
       g.lane
     FROM gone g JOIN mainspring.job j ON j.number = g.number ORDER BY g.score, g.number;
   END IF;
