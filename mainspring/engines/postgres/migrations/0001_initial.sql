@@ -200,7 +200,7 @@ RETURNS TABLE(
   known boolean, left_over boolean, queue int, name text, due bigint, ready boolean,
   suspects boolean
 ) LANGUAGE plpgsql STABLE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
   RETURN QUERY
   SELECT s.known, s.left_over, q.id, q.name,
@@ -231,7 +231,7 @@ CREATE FUNCTION mainspring.take(
   number bigint, id bytea, payload bytea, attempt int, claims int, losses int, created bigint,
   due bigint, headers bytea, policy int, score bigint, kind bigint, lane int
 ) LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
   _head CONSTANT bigint := -(1::bigint << 62);
@@ -323,7 +323,7 @@ END $$;
 CREATE FUNCTION mainspring.complete(
   _token bigint, _wall bigint, _numbers bigint[], _tooks bigint[], _results bytea[]
 ) RETURNS bigint[] LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
   _done bigint[];
