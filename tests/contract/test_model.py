@@ -42,7 +42,7 @@ from mainspring.job import (
     encode_policy,
 )
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Settings
+from mainspring.store import Claim, Grant, Settings, Store
 from tests.contract.model import Job, Model
 from tests.contract.stage import LEASE, OOPS, Stage, Time, everything, ids, retries
 
@@ -96,7 +96,7 @@ class Verbs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = open_store("sqlite://:memory:")
+        self.store = self.open()
         self.stage = Stage(self.store, Time())
         self.model = Model()
         self.steps = 0
@@ -112,6 +112,10 @@ class Verbs(RuleBasedStateMachine):
         self.store.close()
 
     # --- helpers --------------------------------------------------------------------------------
+
+    def open(self) -> Store:
+        """An empty store; other engines bring their own."""
+        return open_store("sqlite://:memory:")
 
     def begin(self) -> int:
         """A step: the clock goes on a little, so that no two steps are at one moment."""

@@ -60,7 +60,7 @@ def test_without_a_name_the_schema_is_called_mainspring(session: Session) -> Non
 
 def test_a_newer_schema_is_refused(url: str, schema: str, session: Session) -> None:
     open_store(url).close()
-    session.execute(f"UPDATE {schema}.meta SET value = '99' WHERE name = 'version'")
+    session.execute(f"UPDATE {schema}.meta SET value = '99' WHERE name = 'version'")  # noqa: S608
     with pytest.raises(SchemaError, match="99"):
         open_store(url)
 

@@ -81,7 +81,8 @@ SELECT format('job #%%s waits for job #%%s, which has completed', e.child, e.par
 FROM mainspring.edge e JOIN mainspring.finished f ON f.number = e.parent
 WHERE e.state = 1 AND (f.state = 6 OR e.anyway)
   AND NOT EXISTS(SELECT 1 FROM mainspring.release WHERE parent = e.parent AND after < e.child)
-  AND NOT EXISTS(SELECT 1 FROM mainspring.edge_new n WHERE n.parent = e.parent)
+  AND NOT EXISTS(
+    SELECT 1 FROM mainspring.edge_new n WHERE n.parent = e.parent AND n.child = e.child)
 
 -- name: edges_of_ended
 SELECT format('job #%%s has ended, but its edge to job #%%s is kept', e.child, e.parent)

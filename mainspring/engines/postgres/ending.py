@@ -174,18 +174,21 @@ def work_off(step: Step, limit: int = SLICE) -> int:
             step.run(SQL["advance_release"], (edges[-1][1], parent))
         end(step, _follow(step, {parent: state}, edges), SLICE)
         done += len(edges) or 1
-    unseen = dict(step.rows(SQL["unseen"], (limit,)))
+    unseen = step.rows(SQL["unseen"], (limit,))
     if unseen:
-        end(step, unseen)
+        ended = {parent: state for parent, _, _, state in unseen}
+        edges = [(parent, child, anyway) for parent, child, anyway, _ in unseen]
+        end(step, _follow(step, ended, edges), SLICE)
     return done + len(unseen)
 
 
-def expect(step: Step, parents: Iterable[int]) -> None:
-    """These jobs were given dependents, which an end that is being written may not have seen."""
-    step.run(SQL["expect"], (bigints(parents),))
+def expect(step: Step, edges: Sequence[tuple[int, int]]) -> None:
+    """These edges (parent, child) are new; an end that is being written may not see them."""
+    if edges:
+        step.run(SQL["expect"], tuple(map(bigints, zip(*edges, strict=True))))
 
 
 def forget_expected(step: Step) -> None:
-    """Look no more at parents of which every transaction knows by now that has not ended."""
+    """Look no more at edges that every transaction knows of which has not ended."""
     step.run(SQL["date_expected"])
     step.run(SQL["drop_expected"])

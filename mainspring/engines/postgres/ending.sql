@@ -89,14 +89,14 @@ DELETE FROM mainspring.release WHERE parent = %b::bigint;
 UPDATE mainspring.release SET after = %b::bigint WHERE parent = %b::bigint;
 
 -- name: unseen
-SELECT DISTINCT n.parent, f.state
+SELECT DISTINCT e.parent, e.child, e.anyway, f.state
 FROM mainspring.edge_new n JOIN mainspring.finished f ON f.number = n.parent
-WHERE EXISTS(SELECT 1 FROM mainspring.edge e WHERE e.parent = n.parent AND e.state = 1)
-  AND NOT EXISTS(SELECT 1 FROM mainspring.release r WHERE r.parent = n.parent)
+JOIN mainspring.edge e ON e.parent = n.parent AND e.child = n.child AND e.state = 1
 LIMIT %b::bigint;
 
 -- name: expect
-INSERT INTO mainspring.edge_new SELECT number, NULL FROM unnest(%b::bigint[]) number;
+INSERT INTO mainspring.edge_new
+SELECT parent, child, NULL FROM unnest(%b::bigint[], %b::bigint[]) t(parent, child);
 
 -- Transactions are counted by 64 bits; what has begun is below the snapshot's end.
 -- name: date_expected
@@ -107,5 +107,6 @@ WHERE until IS NULL;
 DELETE FROM mainspring.edge_new n
 WHERE n.until <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
   AND NOT EXISTS(
-    SELECT 1 FROM mainspring.finished f JOIN mainspring.edge e ON e.parent = f.number
-    WHERE f.number = n.parent AND e.state = 1);
+    SELECT 1 FROM mainspring.finished f
+    JOIN mainspring.edge e ON e.parent = n.parent AND e.child = n.child AND e.state = 1
+    WHERE f.number = n.parent);

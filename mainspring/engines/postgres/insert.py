@@ -375,8 +375,9 @@ class _Call:
         if rows:
             self._step.run(SQL["edge"], tuple(map(bigints, zip(*rows.values(), strict=True))))
         if outside:
-            ending.expect(self._step, outside)
             ended = dict(self._step.rows(SQL["ended"], (bigints(outside),)))
+            waiting = outside - ended.keys()
+            ending.expect(self._step, [edge[:2] for edge in rows.values() if edge[0] in waiting])
             ending.follow(self._step, ended, [edge for edge in rows.values() if edge[0] in ended])
 
 

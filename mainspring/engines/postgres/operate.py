@@ -106,6 +106,6 @@ def remove(step: Step, numbers: Sequence[int]) -> None:
         "drop_release",
         "drop_parents",
         "drop_children",
-        "drop_new_edges",
     ):
         step.run(SQL[name], (listed,))
+    step.run(SQL["drop_new_edges"], (listed, listed))

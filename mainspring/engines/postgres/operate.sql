@@ -50,4 +50,4 @@ DELETE FROM mainspring.edge WHERE parent = ANY(%b::bigint[]);
 DELETE FROM mainspring.edge WHERE child = ANY(%b::bigint[]);
 
 -- name: drop_new_edges
-DELETE FROM mainspring.edge_new WHERE parent = ANY(%b::bigint[]);
+DELETE FROM mainspring.edge_new WHERE parent = ANY(%b::bigint[]) OR child = ANY(%b::bigint[]);

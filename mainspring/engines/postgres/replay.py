@@ -111,6 +111,7 @@ def _take_key(step: Step, job: Place, extra: Extra) -> bytes | None:
 def _renew_edges(step: Step, job: Place, extra: Extra) -> bool:
     """Write the job's edges anew, to the parents that are still there; whether one is open."""
     step.run(SQL["drop_edges"], (job.number,))
+    step.run(SQL["drop_new_edges"], (job.number,))
     ids = [edge.parent for edge in extra.edges]
     parents = {
         id: (number, state) for id, number, state in step.rows(SQL["parents"], (blobs(ids),))
@@ -127,5 +128,6 @@ def _renew_edges(step: Step, job: Place, extra: Extra) -> bool:
     if rows:
         step.run(SQL["edge"], tuple(map(bigints, zip(*rows.values(), strict=True))))
         # What ended since the parents were looked at is looked for again.
-        ending.expect(step, [row[0] for row in rows.values() if row[3] == OPEN])
+        open_ends = {number for number, state in parents.values() if state is None}
+        ending.expect(step, [row[:2] for row in rows.values() if row[0] in open_ends])
     return any(row[3] == OPEN for row in rows.values())

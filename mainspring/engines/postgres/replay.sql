@@ -27,6 +27,9 @@ UPDATE mainspring.job SET expires = %b::bigint WHERE number = %b::bigint;
 -- name: drop_edges
 DELETE FROM mainspring.edge WHERE child = %b::bigint;
 
+-- name: drop_new_edges
+DELETE FROM mainspring.edge_new WHERE child = %b::bigint;
+
 -- name: parents
 SELECT j.id, j.number, f.state
 FROM (

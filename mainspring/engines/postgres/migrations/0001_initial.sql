@@ -114,11 +114,12 @@ CREATE TABLE mainspring.edge(
 CREATE INDEX edge_child ON mainspring.edge(child, state);
 CREATE INDEX edge_open ON mainspring.edge(parent, child) WHERE state = 1;
 
--- Parents that were given a dependent lately. An end that was being written meanwhile may not
--- have seen it, so they are looked at again until every transaction open at that time has ended:
--- `until` is the first transaction that had not begun when the row was first looked at.
-CREATE TABLE mainspring.edge_new(parent bigint NOT NULL, until bigint);
+-- Edges that are new, to parents that had not ended. An end that was being written meanwhile may
+-- not have seen one, so they are looked at again until every transaction open at that time has
+-- ended: `until` is the first that had not begun when the row was first looked at.
+CREATE TABLE mainspring.edge_new(parent bigint NOT NULL, child bigint NOT NULL, until bigint);
 CREATE INDEX edge_new_parent ON mainspring.edge_new(parent);
+CREATE INDEX edge_new_child ON mainspring.edge_new(child);
 
 -- Ended jobs with more dependents than one step may touch; `after` is the child done last.
 CREATE TABLE mainspring.release(parent bigint PRIMARY KEY, after bigint NOT NULL);
@@ -211,10 +212,8 @@ BEGIN
     SELECT EXISTS(SELECT 1 FROM mainspring.granted g WHERE g.token = _token) AS known,
       EXISTS(SELECT 1 FROM mainspring.release) OR EXISTS(
         SELECT 1 FROM mainspring.edge_new n
-        CROSS JOIN LATERAL (
-          SELECT 1 FROM mainspring.finished f WHERE f.number = n.parent OFFSET 0) f
-        CROSS JOIN LATERAL (
-          SELECT 1 FROM mainspring.edge e WHERE e.parent = n.parent AND e.state = 1 LIMIT 1) e
+        JOIN mainspring.finished f ON f.number = n.parent
+        JOIN mainspring.edge e ON e.parent = n.parent AND e.child = n.child AND e.state = 1
       ) AS left_over
   ) s
   LEFT JOIN mainspring.queue q ON NOT q.paused
@@ -232,7 +231,7 @@ CREATE FUNCTION mainspring.take(
   due bigint, headers bytea, policy int, score bigint, kind bigint, lane int
 ) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
   _head CONSTANT bigint := -(1::bigint << 62);
   _rows tid[] := '{}';
@@ -324,7 +323,7 @@ CREATE FUNCTION mainspring.complete(
   _token bigint, _wall bigint, _numbers bigint[], _tooks bigint[], _results bytea[]
 ) RETURNS bigint[] LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
   _done bigint[];
 BEGIN
