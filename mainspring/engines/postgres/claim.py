@@ -272,16 +272,16 @@ def _take_from(
 
 def _offers(
     step: Step, wish: Claim, lanes: Sequence[_Lane], tasks: Sequence[int] | None
-) -> dict[str, Any]:
-    return {
-        "lanes": bigints([lane.lane for lane in lanes]),
-        "orders": bigints([lane.order for lane in lanes]),
-        "floors": bigints([lane.floor for lane in lanes]),
-        "limit": wish.limit,
-        "alone": wish.alone,
-        "wall": step.wall,
-        "tasks": None if tasks is None else bigints(tasks),
-    }
+) -> tuple[Any, ...]:
+    return (
+        bigints([lane.lane for lane in lanes]),
+        bigints([lane.order for lane in lanes]),
+        bigints([lane.floor for lane in lanes]),
+        wish.limit,
+        wish.alone,
+        step.wall,
+        None if tasks is None else bigints(tasks),
+    )
 
 
 def _remember(step: Step, wish: Claim, rows: Sequence[Row]) -> None:

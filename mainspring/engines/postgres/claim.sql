@@ -55,32 +55,8 @@ UNION ALL
   ORDER BY expires LIMIT %(limit)b::bigint)
 LIMIT %(limit)b::bigint;
 
--- How many each lane has among the first of all of them, suspects no more than asked for.
 -- name: shares
-SELECT lane, count(*) FROM (
-  SELECT lane FROM (
-    SELECT s.lane, s.ord, r.score, r.number, s.lane & 1 <> 0 AS suspect,
-      row_number() OVER (PARTITION BY s.lane & 1 ORDER BY s.ord, r.score, r.number) AS place
-    FROM unnest(%(lanes)b::bigint[], %(orders)b::bigint[], %(floors)b::bigint[])
-      s(lane, ord, floor)
-    CROSS JOIN LATERAL (
-      (SELECT score, number FROM mainspring.ready
-        WHERE lane = s.lane::int AND behind AND score < s.floor
-          AND (expires IS NULL OR expires > %(wall)b::bigint)
-          AND (%(tasks)b::bigint[] IS NULL OR task = ANY(%(tasks)b::bigint[]))
-        ORDER BY score, number LIMIT %(limit)b::bigint)
-      UNION ALL
-      (SELECT score, number FROM mainspring.ready
-        WHERE lane = s.lane::int AND score >= s.floor
-          AND (expires IS NULL OR expires > %(wall)b::bigint)
-          AND (%(tasks)b::bigint[] IS NULL OR task = ANY(%(tasks)b::bigint[]))
-        ORDER BY score, number LIMIT %(limit)b::bigint)
-    ) r
-  ) offer
-  WHERE NOT suspect OR place <= %(alone)b::bigint
-  ORDER BY ord, score, number LIMIT %(limit)b::bigint
-) first
-GROUP BY lane;
+SELECT lane, n FROM mainspring.shares(%b, %b, %b, %b::bigint, %b::bigint, %b::bigint, %b::bigint[]);
 
 -- name: take
 SELECT * FROM mainspring.take(

@@ -137,9 +137,7 @@ class Ear:
 
     def _hear(self, connection: Connection, end: socket.socket) -> None:
         while not self._closed:
-            ready, _, _ = select.select(
-                [connection.fileno(), end.fileno()], [], [], _IDLE_SECONDS
-            )
+            ready, _, _ = select.select([connection.fileno(), end.fileno()], [], [], _IDLE_SECONDS)
             if not ready:
                 connection.execute("SELECT 1")  # is anybody there?
             for told in connection.notifies(timeout=0):

@@ -30,7 +30,12 @@ TRIES = 20
 LOST_TRIES = 2
 """And how often when the connection is lost: as many as show that not only one was stale."""
 
-BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN = (
+    b"BEGIN ISOLATION LEVEL READ COMMITTED;"
+    b" SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+)
+"""Each statement sees what was committed before it, whatever the server's default is. A lock that
+somebody keeps is not waited for beyond a third of a lease, and who vanishes keeps none himself."""
 
 
 class Writer:

@@ -220,6 +220,40 @@ BEGIN
     AND CASE WHEN _names IS NULL THEN NOT q.by_hand ELSE q.name = ANY(_names) END;
 END $$;
 
+-- How many each lane has among the first of all of them, suspects no more than asked for.
+CREATE FUNCTION mainspring.shares(
+  _lanes bigint[], _orders bigint[], _floors bigint[], _limit bigint, _alone bigint, _wall bigint,
+  _tasks bigint[]
+) RETURNS TABLE(lane bigint, n bigint) LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+  RETURN QUERY
+  SELECT first.lane, count(*) FROM (
+    SELECT offer.lane FROM (
+      SELECT s.lane, s.ord, r.score, r.number, s.lane & 1 <> 0 AS suspect,
+        row_number() OVER (PARTITION BY s.lane & 1 ORDER BY s.ord, r.score, r.number) AS place
+      FROM unnest(_lanes, _orders, _floors) s(lane, ord, floor)
+      CROSS JOIN LATERAL (
+        (SELECT a.score, a.number FROM mainspring.ready a
+          WHERE a.lane = s.lane AND a.behind AND a.score < s.floor
+            AND (a.expires IS NULL OR a.expires > _wall)
+            AND (_tasks IS NULL OR a.task = ANY(_tasks))
+          ORDER BY a.score, a.number LIMIT _limit)
+        UNION ALL
+        (SELECT a.score, a.number FROM mainspring.ready a
+          WHERE a.lane = s.lane AND a.score >= s.floor
+            AND (a.expires IS NULL OR a.expires > _wall)
+            AND (_tasks IS NULL OR a.task = ANY(_tasks))
+          ORDER BY a.score, a.number LIMIT _limit)
+      ) r
+    ) offer
+    WHERE NOT offer.suspect OR offer.place <= _alone
+    ORDER BY offer.ord, offer.score, offer.number LIMIT _limit
+  ) first
+  GROUP BY first.lane;
+END $$;
+
 -- Move the next jobs of these lanes to `running`, under one grant. `_orders` says which lanes go
 -- before which, `_floors` where the scan of each begins, `_shares` how many of each at most.
 -- Rows in the order of the claim; a last row without a number says that a careful job ended it.
