@@ -44,6 +44,7 @@ from mainspring import (
     UnknownJob,
 )
 from mainspring.context import RUNNING
+from mainspring.engines import ENGINES
 from mainspring.events import Enqueued
 from mainspring.ids import new_token
 from mainspring.locate import locate
@@ -874,7 +875,7 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "right"),
     [
-        ("postgres://x", "sqlite:///jobs.db"),
+        ("mysql://x", "sqlite:///jobs.db"),
         ("", "sqlite:///jobs.db"),
         ("sqlite://", "sqlite:///jobs.db"),
         ("sqlite:///", "sqlite:///jobs.db"),
@@ -890,7 +891,8 @@ def test_what_is_no_url_of_a_store_is_refused_at_once_showing_a_right_one(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         Mainspring(url)
-    told = f"expected one of sqlite://, such as {right!r}, got {url!r}"
+    known = ", ".join(f"{scheme}://" for scheme in sorted(ENGINES))
+    told = f"expected one of {known}, such as {right!r}, got {url!r}"
     assert str(caught.value) == f"store URL: {told}"
     Mainspring(right).close()
 

@@ -17,10 +17,11 @@ from psycopg.pq import TransactionStatus
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
+from mainspring.engines.postgres.reader import qualified
 from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.settle import settle
 from mainspring.engines.postgres.statistics import Statistics
-from mainspring.engines.postgres.step import Again, Step, qualified
+from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import trouble
 from mainspring.engines.postgres.writer import BEGIN, Writer, roll_back
 from mainspring.errors import LeaseLost, StoreUnavailable, TransactionError

@@ -18,8 +18,9 @@ from mainspring.engines.postgres.arrays import bigints, plain, texts
 from mainspring.engines.postgres.codes import FAILED, PENDING, RUNNING, SLICE, WAITING, default_lane
 from mainspring.engines.postgres.handed import queue_of, task_of
 from mainspring.engines.postgres.places import places
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import BEHIND, Reader, Step
+from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import Claimed, Now, Reason
 from mainspring.store import Claim, Exchanged, Grant
 

@@ -3,8 +3,8 @@
 import time
 
 from mainspring.engines.postgres.migrate import VERSION
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader
 from mainspring.store import Health
 
 SQL = sections(__file__)

@@ -24,8 +24,9 @@ from mainspring.engines.postgres.codes import (
 )
 from mainspring.engines.postgres.extra import encode_extra, encode_headers
 from mainspring.engines.postgres.names import MOST_REMEMBERED, Names
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Again, Reader, Step
+from mainspring.engines.postgres.step import Again, Step
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
 from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy
 

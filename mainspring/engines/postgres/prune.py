@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from mainspring.durations import MINUTE
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.operate import remove
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader, Step
+from mainspring.engines.postgres.step import Step
 
 SQL = sections(__file__)
 

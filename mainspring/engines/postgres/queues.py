@@ -6,8 +6,9 @@ from typing import Any
 from mainspring.durations import DAY, LATEST
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.codes import SLICE
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader, Step
+from mainspring.engines.postgres.step import Step
 from mainspring.errors import InvalidArguments
 from mainspring.store import QueueInfo, Settings
 

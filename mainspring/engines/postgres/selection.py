@@ -9,8 +9,8 @@ from typing import Any
 
 from mainspring.engines.postgres.arrays import Blobs, bigints, blobs, texts
 from mainspring.engines.postgres.codes import PENDING, STATE
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader
 from mainspring.job import Select
 
 SQL = sections(__file__)

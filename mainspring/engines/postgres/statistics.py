@@ -4,14 +4,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from mainspring.engines.postgres.arrays import bigints
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
 from mainspring.store import Minute
-
-if TYPE_CHECKING:
-    from mainspring.engines.postgres.step import Reader
 
 SQL = sections(__file__)
 
@@ -102,7 +100,7 @@ class Statistics:
         return tally
 
 
-def write(reader: "Reader", tallies: dict[Place, Tally]) -> None:
+def write(reader: Reader, tallies: dict[Place, Tally]) -> None:
     """Add them to what the database has. In one order, so that no two wait for each other."""
     ordered = sorted(tallies.items())
     sums = [
@@ -120,7 +118,7 @@ def write(reader: "Reader", tallies: dict[Place, Tally]) -> None:
             reader.run(SQL[name], tuple(map(bigints, zip(*rows, strict=True))))
 
 
-def read(reader: "Reader", since: int) -> list[Minute]:
+def read(reader: Reader, since: int) -> list[Minute]:
     """What the database has, from the minute of `since` on."""
     first = since // MINUTE
     histograms: dict[tuple[int, str, str], tuple[dict[int, int], dict[int, int]]] = {}

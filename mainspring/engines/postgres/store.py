@@ -29,8 +29,9 @@ from mainspring.engines.postgres.codes import SLICE
 from mainspring.engines.postgres.connection import connect
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
 from mainspring.engines.postgres.parts import Parts
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.selection import matching
-from mainspring.engines.postgres.step import Reader, Step
+from mainspring.engines.postgres.step import Step
 from mainspring.engines.postgres.trouble import trouble
 from mainspring.errors import StoreUnavailable
 from mainspring.job import (

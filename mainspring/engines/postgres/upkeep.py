@@ -9,8 +9,9 @@ from mainspring.durations import DAY, MINUTE
 from mainspring.engines.postgres import ending
 from mainspring.engines.postgres.claim import expire, promote
 from mainspring.engines.postgres.prune import Walk, prune
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader, Step
+from mainspring.engines.postgres.step import Step
 from mainspring.job import Now
 
 SQL = sections(__file__)

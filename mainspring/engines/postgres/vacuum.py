@@ -7,8 +7,8 @@ the queue.
 import time
 
 from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.sections import sections
-from mainspring.engines.postgres.step import Reader
 
 SQL = sections(__file__)
 

@@ -16,7 +16,7 @@ import psycopg
 
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.connection import Connection, Pool, connect
-from mainspring.engines.postgres.step import qualified
+from mainspring.engines.postgres.reader import qualified
 from mainspring.errors import MainspringError
 from mainspring.store import Signal
 

@@ -15,8 +15,9 @@ from mainspring.engines.postgres.clock import Clock
 from mainspring.engines.postgres.connection import Connection, Pool
 from mainspring.engines.postgres.handed import Handed
 from mainspring.engines.postgres.names import Names
+from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.statistics import Statistics
-from mainspring.engines.postgres.step import Again, Reader, Step
+from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import AGAIN, is_lost, translated, trouble
 from mainspring.engines.postgres.wake import Bell
 from mainspring.errors import StoreUnavailable
