@@ -1,7 +1,8 @@
 """Signals: a waiter learns of a commit by whichever machine, without asking again and again.
 
-After a commit that matters the server is asked to notify, by a thread of its own and not more
-often than it can be useful: inside the transaction, or once for each, it would halve the rate.
+After a commit that matters the server is asked to notify, but not more often than it can be
+useful, in between by a thread of its own: inside the transaction, or once for each, it would halve
+the rate.
 One connection per store listens. Behind every signal its owner looks now and then by itself.
 """
 
@@ -38,9 +39,17 @@ class Bell:
         self._mutex = threading.Lock()
         self._ringer: threading.Thread | None = None
         self._closed = False
+        self._last = 0.0
 
-    def ring(self) -> None:
-        """Tell everybody who listens, soon. Never fails: a signal is a hint."""
+    def ring(self, connection: Connection | None = None) -> None:
+        """Tell everybody who listens: at once on this connection, if that was not done a moment
+        ago, else soon. Never fails: a signal is a hint."""
+        present = time.monotonic()
+        if connection is not None and present - self._last > _REST_SECONDS:
+            self._last = present
+            with suppress(psycopg.Error):
+                connection.execute(self._statement)
+            return
         self._rung.set()
         if self._ringer is None:
             with self._mutex:
@@ -62,6 +71,7 @@ class Bell:
                 suppress(psycopg.Error, MainspringError, OSError),
                 self._pool.lend() as connection,
             ):
+                self._last = time.monotonic()
                 connection.execute(self._statement)
             if self._closed:
                 return

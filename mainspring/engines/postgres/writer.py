@@ -62,7 +62,7 @@ class Writer:
         def act(connection: Connection) -> T:
             step = self.step(connection, now)
             answer = verb(step)
-            self._conclude(step)
+            self._conclude(step, connection)
             return answer
 
         return self._insist(act, repeatable=True)
@@ -103,14 +103,14 @@ class Writer:
         with _transaction(connection):
             answer = verb(step)
             step.finish()
-        self._conclude(step)
+        self._conclude(step, connection)
         return answer
 
-    def _conclude(self, step: Step) -> None:
+    def _conclude(self, step: Step, connection: Connection) -> None:
         for action in step.afterwards:
             action()
         if step.matters:
-            self._bell.ring()
+            self._bell.ring(connection)
 
     def _insist(self, act: Callable[[Connection], T], repeatable: bool) -> T:
         tries = lost = 0
