@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from mainspring.engines import open_store
 from mainspring.errors import TransactionError
-from mainspring.job import State
+from mainspring.job import State, Succeeded
+from mainspring.lifecycle import decide
 from mainspring.store import Store
-from tests.contract.stage import Stage, new
+from tests.contract.stage import LEASE, Stage, new
 from tests.servers.postgres import server_url
 
 
@@ -81,6 +82,30 @@ def test_a_connection_on_another_store_is_refused(url: str) -> None:
     ):
         store.insert([new()], connection=connection)
     store.close()
+
+
+def test_errors_of_the_users_own_statements_reach_the_user_as_they_are(stage: Stage) -> None:
+    stage.put()
+    held = stage.take()
+    with (
+        pytest.raises(psycopg.errors.UndefinedTable),
+        stage.store.transaction(held, decide(held, Succeeded()), lease=LEASE) as connection,
+    ):
+        connection.execute("SELECT * FROM no_such_table_of_mine")
+    assert stage.store.held([held.token]) == [held]
+
+
+def test_the_users_work_and_the_end_are_committed_together(stage: Stage) -> None:
+    stage.put()
+    held = stage.take()
+    with stage.store.transaction(held, decide(held, Succeeded()), lease=LEASE) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS public.effects(n int)")
+        connection.execute("INSERT INTO public.effects VALUES(%s)", (held.number,))
+    with psycopg.connect(server_url()) as connection:
+        found = connection.execute("SELECT n FROM public.effects").fetchall()
+        connection.execute("DROP TABLE public.effects")
+    assert found == [(held.number,)]
+    assert stage.state(held) is State.COMPLETED  # type: ignore[arg-type]
 
 
 def test_a_transaction_that_failed_is_refused(store: Store) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -141,26 +141,30 @@ class Callers:
         """A connection in a transaction that ends with the job's settlement."""
         self.forbid()
         most, started = lease / 3e6, time.monotonic()
-        with self._writer.lend() as connection:
-            self._writer.now()
-            connection.execute(BEGIN)
-            try:
-                connection.execute(SQL["limit"], (f"{max(1, int(most * 1000))}ms",) * 2)
+        with ExitStack() as stack:
+            with trouble(self._place):
+                connection = stack.enter_context(self._writer.lend())
+                stack.callback(roll_back, connection)
+                self._begin(connection, most)
                 self._must_hold(connection, job)
-                self._own.lent = connection
-                try:
-                    yield connection
-                except psycopg.Error as error:
-                    # When the time is up the server ends the transaction, whatever it is doing.
-                    _must_be_in_time(started, most, error)
-                    raise
-                finally:
-                    self._own.lent = None
-                _must_be_in_time(started, most)
-                self._end(connection, job, transition)
+            self._own.lent = connection
+            try:
+                yield connection
+            except psycopg.Error as error:
+                # When the time is up the server ends the transaction, whatever it is doing.
+                _must_be_in_time(started, most, error)
+                raise
             finally:
-                roll_back(connection)
+                self._own.lent = None
+            _must_be_in_time(started, most)
+            with trouble(self._place):
+                self._end(connection, job, transition)
         self._writer.ring()
+
+    def _begin(self, connection: Connection, most: float) -> None:
+        connection.execute(BEGIN)
+        limit = f"{max(1, int(most * 1000))}ms"
+        connection.execute(SQL["limit"], (limit, limit))
 
     def _must_hold(self, connection: Connection, job: Claimed) -> None:
         statement = qualified(SQL["holds"], self._schema).encode()
@@ -174,14 +178,13 @@ class Callers:
         tallies = Statistics()
         step = self._writer.step(connection)
         step.statistics = tallies
-        with trouble(self._place):
-            if settle(step, [transition]).lost:
-                raise LeaseLost(f"job #{job.number} is no longer held under this grant")
-            step.finish()
-            for action in step.afterwards:
-                action()
-            statistics.write(step, tallies.take())
-            connection.execute(b"COMMIT")
+        if settle(step, [transition]).lost:
+            raise LeaseLost(f"job #{job.number} is no longer held under this grant")
+        step.finish()
+        for action in step.afterwards:
+            action()
+        statistics.write(step, tallies.take())
+        connection.execute(b"COMMIT")
 
 
 def _must_be_in_time(started: float, most: float, cause: BaseException | None = None) -> None:

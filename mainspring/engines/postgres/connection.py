@@ -71,6 +71,15 @@ class Pool:
                 f"{self._address.place}: all {CONNECTIONS} connections were busy for"
                 f" {WAIT_SECONDS:.0f} s"
             )
+        try:
+            with self.lend_beyond() as connection:
+                yield connection
+        finally:
+            self._free.release()
+
+    @contextmanager
+    def lend_beyond(self) -> Iterator[Connection]:
+        """The same for who may need a second one meanwhile, beyond the number that is kept."""
         connection: Connection | None = None
         try:
             connection = self._take()
@@ -82,7 +91,6 @@ class Pool:
         finally:
             if connection is not None:
                 self._take_back(connection)
-            self._free.release()
 
     def _take(self) -> Connection:
         stale = []
@@ -99,7 +107,8 @@ class Pool:
     def _take_back(self, connection: Connection) -> None:
         good = connection.info.transaction_status == TransactionStatus.IDLE
         with self._mutex:
-            if good and not self._closed and not connection.closed:
+            room = not self._closed and len(self._idle) < CONNECTIONS
+            if good and room and not connection.closed:
                 self._idle.append((connection, time.monotonic()))
                 return
         _close([connection])

@@ -59,6 +59,8 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
     for each in transitions:
         (completed[each.token] if each.to is State.COMPLETED else others).append(each)
     ended: dict[int, int] = {}
+    if len(tokens := {each.token for each in transitions}) > 1:
+        step.rows(SQL["lock"], (bigints(tokens),))
     for token, batch in completed.items():
         others += _complete(step, token, batch, ended)
     missing = _one_by_one(step, others, ended, answer) if others else []
@@ -87,6 +89,7 @@ def _complete(
     if any(kind & KEEPS for kind in special):
         return list(batch)
     if any(kind & UNIQUE for kind in special):
+        step.rows(SQL["lock"], (bigints([token]),))
         keys.lock(step, list(tooks))
     results = [each.result for each in batch]
     given = None if results.count(None) == len(results) else blobs(results)

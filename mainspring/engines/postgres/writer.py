@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import psycopg
@@ -18,7 +18,7 @@ from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.statistics import Statistics
 from mainspring.engines.postgres.step import Again, Step
-from mainspring.engines.postgres.trouble import AGAIN, is_lost, translated, trouble
+from mainspring.engines.postgres.trouble import AGAIN, is_lost, translated
 from mainspring.engines.postgres.wake import Bell
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Now
@@ -134,11 +134,9 @@ class Writer:
                         raise
                     raise told from error
 
-    @contextmanager
-    def lend(self) -> Iterator[Connection]:
-        """A connection, with errors told in our words."""
-        with trouble(self._address.place), self._pool.lend() as connection:
-            yield connection
+    def lend(self) -> AbstractContextManager[Connection]:
+        """A connection for a transaction of the user's."""
+        return self._pool.lend_beyond()
 
 
 class _AtCommit(psycopg.OperationalError):
