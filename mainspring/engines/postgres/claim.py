@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from mainspring.engines.postgres import ending
 from mainspring.engines.postgres.arrays import bigints, plain, texts
-from mainspring.engines.postgres.codes import FAILED, PENDING, RUNNING, SLICE, WAITING, default_lane
+from mainspring.engines.postgres.codes import FAILED, PENDING, SLICE, WAITING, default_lane
 from mainspring.engines.postgres.handed import queue_of, task_of
 from mainspring.engines.postgres.places import places
 from mainspring.engines.postgres.reader import Reader
@@ -295,8 +295,6 @@ def _remember(step: Step, wish: Claim, rows: Sequence[Row]) -> None:
             waits[kind >> 8].append(wall - row[_DUE])
     for kind, each in waits.items():
         queue, task = queue_of(kind << 8), task_of(kind << 8)
-        step.moved[queue, PENDING] -= len(each)
-        step.moved[queue, RUNNING] += len(each)
         step.after(partial(step.statistics.started, wall, queue, task, each))
     numbers = (row[_NUMBER] for row in rows)
     step.after(

@@ -61,12 +61,17 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
     ended: dict[int, int] = {}
     if len(tokens := {each.token for each in transitions}) > 1:
         step.rows(SQL["lock"], (bigints(tokens),))
+    awaited = False
     for token, batch in completed.items():
-        others += _complete(step, token, batch, ended)
+        rest, some = _complete(step, token, batch, ended)
+        others += rest
+        awaited = awaited or some
+    plainly = len(ended)
     missing = _one_by_one(step, others, ended, answer) if others else []
     if ended:
         step.matters = True
-        _see_to_dependents(step, ended)
+        if awaited or len(ended) > plainly:
+            _see_to_dependents(step, ended)
     if missing:
         _look_for(step, missing, answer)
 
@@ -76,24 +81,25 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
 
 def _complete(
     step: Step, token: int, batch: Sequence[Transition], ended: dict[int, int]
-) -> list[Transition]:
-    """Complete those of these that need no closer look; the others."""
+) -> tuple[list[Transition], bool]:
+    """Complete those of these that need no closer look; the others, and whether jobs may wait for
+    one of the completed."""
     tooks = {each.number: each.took for each in batch}
     kinds = step.handed.kinds(token, tooks)
     if kinds is None:
         known = dict(step.rows(SQL["kinds"], (bigints(tooks),)))
         if len(known) < len(tooks):
-            return list(batch)
+            return list(batch), False
         kinds = [known[number] for number in tooks]
     special = {kind for kind in set(kinds) if kind & (KEEPS | CHORES)}
     if any(kind & KEEPS for kind in special):
-        return list(batch)
+        return list(batch), False
     if any(kind & UNIQUE for kind in special):
         step.rows(SQL["lock"], (bigints([token]),))
         keys.lock(step, list(tooks))
     results = [each.result for each in batch]
     given = None if results.count(None) == len(results) else blobs(results)
-    ((done,),) = step.rows(
+    ((done, awaited),) = step.rows(
         SQL["complete"], (token, step.wall, bigints(tooks), bigints(tooks.values()), given)
     )
     rest: list[Transition] = []
@@ -103,13 +109,13 @@ def _complete(
         kinds = [kind for number, kind in zip(tooks, kinds, strict=True) if number in held]
         tooks = {number: took for number, took in tooks.items() if number in held}
         if not tooks:
-            return rest
+            return rest, False
     ended.update(dict.fromkeys(tooks, COMPLETED))
     _count(step, kinds, tooks)
     if special:
         ending.let_go(step, zip(tooks, kinds, strict=True))
     step.after(partial(step.handed.forget, token, tooks))
-    return rest
+    return rest, awaited
 
 
 def _count(step: Step, kinds: Sequence[int], tooks: Mapping[int, int]) -> None:
@@ -121,8 +127,6 @@ def _count(step: Step, kinds: Sequence[int], tooks: Mapping[int, int]) -> None:
             runs[kind >> 8].append(took)
     for kind, each in runs.items():
         queue, task = queue_of(kind << 8), task_of(kind << 8)
-        step.moved[queue, RUNNING] -= len(each)
-        step.moved[queue, COMPLETED] += len(each)
         _tell(step, queue, task, each, completed=len(each))
 
 

@@ -3,7 +3,7 @@ SELECT number, (queue::bigint << 40) | (task::bigint << 8) | flags
 FROM mainspring.job WHERE number = ANY(%b::bigint[]);
 
 -- name: complete
-SELECT mainspring.complete(%b::bigint, %b::bigint, %b, %b, %b::bytea[]);
+SELECT done, awaited FROM mainspring.complete(%b::bigint, %b::bigint, %b, %b, %b::bytea[]);
 
 -- name: lock
 SELECT 1 FROM mainspring.granted WHERE token = ANY(%b::bigint[]) ORDER BY token FOR UPDATE;

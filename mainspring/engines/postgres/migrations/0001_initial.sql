@@ -337,6 +337,11 @@ BEGIN
       INSERT INTO mainspring.granted
       SELECT _token, _until, _wall, min(g.number), max(g.number), count(*), false, _worker
       FROM gone g
+    ), counted AS (
+      INSERT INTO mainspring.meter
+      SELECT -g.lane / 2, s.state, s.sign * count(*)
+      FROM gone g CROSS JOIN (VALUES (3, -1), (4, 1)) s(state, sign)
+      GROUP BY -g.lane / 2, s.state, s.sign
     )
     SELECT g.number, j.id, j.payload, g.attempt + 1, g.claims + 1, g.losses, j.created,
       g.score + g.lift, j.headers, j.policy, g.score,
@@ -351,15 +356,13 @@ BEGIN
   END IF;
 END $$;
 
--- Complete those of these jobs that are held under the token; their numbers. The fence is the
--- row: what is not held is not there to be moved.
+-- Complete those of these jobs that are held under the token; their numbers, and whether others
+-- may wait for one of them. The fence is the row: what is not held is not there to be moved.
 CREATE FUNCTION mainspring.complete(
   _token bigint, _wall bigint, _numbers bigint[], _tooks bigint[], _results bytea[]
-) RETURNS bigint[] LANGUAGE plpgsql
+) RETURNS TABLE(done bigint[], awaited boolean) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-DECLARE
-  _done bigint[];
 BEGIN
   PERFORM 1 FROM mainspring.granted g WHERE g.token = _token FOR UPDATE;
   WITH gone AS (
@@ -367,16 +370,24 @@ BEGIN
       AS t(number, took, result)
     WHERE r.number = t.number AND r.token = _token
     RETURNING r.number, t.took, r.queue, r.attempt, r.claims, t.result
-  ), done AS (
+  ), ended AS (
     INSERT INTO mainspring.finished
     SELECT g.number, _wall, g.took, _token, NULL, g.queue, g.attempt, g.claims, 6, 6, NULL,
       g.result
     FROM gone g
-    RETURNING finished.number
+  ), counted AS (
+    INSERT INTO mainspring.meter
+    SELECT g.queue, s.state, s.sign * count(*)
+    FROM gone g CROSS JOIN (VALUES (4, -1), (6, 1)) s(state, sign)
+    GROUP BY g.queue, s.state, s.sign
   )
-  SELECT coalesce(array_agg(d.number), '{}') INTO _done FROM done d;
-  IF cardinality(_done) > 0 THEN
-    UPDATE mainspring.granted g SET "left" = g."left" - cardinality(_done) WHERE g.token = _token;
+  SELECT coalesce(array_agg(g.number), '{}') INTO done FROM gone g;
+  IF cardinality(done) > 0 THEN
+    UPDATE mainspring.granted g SET "left" = g."left" - cardinality(done) WHERE g.token = _token;
   END IF;
-  RETURN _done;
+  -- Seen by a statement of its own: what was committed until now.
+  SELECT EXISTS(
+    SELECT 1 FROM mainspring.edge e WHERE e.state = 1 AND e.parent BETWEEN m.low AND m.high
+  ) INTO awaited FROM (SELECT min(n) AS low, max(n) AS high FROM unnest(done) n) m;
+  RETURN NEXT;
 END $$;
