@@ -36,7 +36,7 @@ def server_url() -> str:
     """The URL of a database for the tests of this process and those that it starts."""
     given = os.environ.get(VARIABLE)
     if given:
-        return given
+        return given if "?" in given else f"{given}?connect_timeout=10"  # tests add to the query
     server = Server(**SETTINGS)
     atexit.register(server.stop)
     return server.url
