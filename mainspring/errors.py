@@ -22,7 +22,8 @@ MainspringError
 ├── the store's trouble
 │   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
 │   │   ├── StoreFull         no space left: intake and claims stop, nothing is lost
-│   │   └── PartlyUnavailable of several stores that are one, some do not answer
+│   │   ├── PartlyUnavailable of several stores that are one, some do not answer
+│   │   └── UniqueBusy        a unique key is being taken in a transaction that has not ended
 │   ├── SchemaError           the file or database is not one of ours, or from another version
 │   └── StoreDamaged          the store contradicts itself
 └── the job's fate, as its waiter sees it
@@ -141,6 +142,11 @@ class PartlyUnavailable(StoreUnavailable):
         super().__init__(message)
         self.answer = answer
         self.missed = missed
+
+
+class UniqueBusy(StoreUnavailable):
+    """A unique key is being taken or freed in a transaction that has not ended, and was waited for
+    in vain; nothing was stored. May be tried again."""
 
 
 class SchemaError(MainspringError):

@@ -5,19 +5,27 @@ from importlib import import_module
 from mainspring.errors import ConfigError
 from mainspring.store import Store
 
+_POSTGRES = "mainspring.engines.postgres.store:PostgresStore"
 _REDIS = "mainspring.engines.redis.store:RedisStore"
+_REDIS_SCHEMES = [
+    f"{name}{kind}"
+    for name in ("redis", "rediss", "valkey", "valkeys")
+    for kind in ("", "+sentinel", "+cluster")
+]
 
 ENGINES = {
     "sqlite": "mainspring.engines.sqlite.store:SqliteStore",
-    **{
-        f"{name}{kind}": _REDIS
-        for name in ("redis", "rediss", "valkey", "valkeys")
-        for kind in ("", "+sentinel", "+cluster")
-    },
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+    **dict.fromkeys(_REDIS_SCHEMES, _REDIS),
     "shards": "mainspring.engines.shards.store:ShardsStore",
 }
-EXTRAS = {"redis": "redis"}
-"""Which extra brings the library that an engine needs, by the name of the library."""
+EXTRAS = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    **dict.fromkeys(_REDIS_SCHEMES, "redis"),
+}
+"""Which extra brings the library that a scheme needs."""
 
 
 def schemes() -> str:
@@ -35,13 +43,13 @@ def open_store(url: str) -> Store:
     module, _, name = ENGINES[scheme].partition(":")
     try:
         engine = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+    except ImportError as error:
+        if scheme not in EXTRAS:
             raise
         raise ConfigError(
-            f"store URL: {scheme}:// needs the extra {EXTRAS[error.name]!r}:"
-            f" pip install 'mainspring[{EXTRAS[error.name]}]'"
-        ) from None
+            f"store URL: {scheme}:// needs the extra {EXTRAS[scheme]!r} ({error}):"
+            f" pip install 'mainspring[{EXTRAS[scheme]}]'"
+        ) from error
     store: Store = engine(url)
     store.open()
     return store

@@ -874,7 +874,7 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "right"),
     [
-        ("postgres://x", "sqlite:///jobs.db"),
+        ("mysql://x", "sqlite:///jobs.db"),
         ("", "sqlite:///jobs.db"),
         ("sqlite://", "sqlite:///jobs.db"),
         ("sqlite:///", "sqlite:///jobs.db"),

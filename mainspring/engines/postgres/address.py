@@ -1,0 +1,57 @@
+"""A PostgreSQL URL, taken apart: what is ours, and what libpq is told."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from mainspring.errors import ConfigError
+
+DEFAULT_SCHEMA = "mainspring"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+class Address(NamedTuple):
+    """How the database is reached (`listen`: by what direct way notifications come, if by
+    another), and which schema of it holds the jobs."""
+
+    conninfo: str
+    schema: str
+    listen: str
+    place: str
+    """The place as errors name it, without a password."""
+
+
+def address(url: str) -> Address:
+    """The parts of `url`; `ConfigError` says what was expected. Options of ours are `schema` and
+    `listen` (a second URL, past a pooler; `off`: notifications are not listened for); all others
+    are libpq's."""
+    base, _, query = url.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    schema = options.pop("schema", DEFAULT_SCHEMA)
+    listen = options.pop("listen", "")
+    if not _NAME.fullmatch(schema):
+        raise ConfigError(
+            f"PostgreSQL URL: schema is a plain name (letters, digits, _), got {schema!r}"
+        )
+    conninfo = f"{base}?{urlencode(options)}" if options else base
+    parts = _parts(conninfo)
+    if listen not in ("", "off"):
+        _parts(listen)
+    host = parts.get("host") or parts.get("hostaddr") or "the local server"
+    port = f":{parts['port']}" if "port" in parts else ""
+    database = parts.get("dbname") or parts.get("user") or "the default database"
+    return Address(conninfo, schema, listen or conninfo, f"{database} at {host}{port}")
+
+
+def _parts(conninfo: str) -> dict[str, object]:
+    try:
+        return dict(conninfo_to_dict(conninfo))
+    except psycopg.Error as error:
+        said = str(error).strip()
+        raise ConfigError(
+            "PostgreSQL URL: expected postgresql://user:password@host:port/database"
+            f"?schema=mainspring, got one that libpq does not understand ({said})"
+        ) from None

@@ -1,0 +1,76 @@
+"""Health: how the server stands, and what its owner should know."""
+
+import time
+
+from mainspring.engines.postgres.migrate import VERSION
+from mainspring.engines.postgres.reader import Reader
+from mainspring.engines.postgres.sections import sections
+from mainspring.store import Health
+
+SQL = sections(__file__)
+
+OLDEST = 130_000
+FAR_OFF = 1.0
+LONG_TRANSACTION = 300.0
+"""Seconds from which on the clocks' difference, or a transaction's age, is worth a warning."""
+
+DURABILITIES = {
+    "off": "relaxed: a crash of the server may lose the last moments (synchronous_commit is off)",
+    "local": "full: an answered write survives a crash of the server; standbys may lag behind",
+    "on": "full: an answered write survives a crash of the server",
+    "remote_write": "full: an answered write survives a crash of the server, and a standby has it",
+    "remote_apply": "full: an answered write survives a crash of the server, and a standby has it",
+}
+
+
+def health(reader: Reader, *, listens: bool) -> Health:
+    """Words and figures; sizes in bytes, times in seconds."""
+    before = time.time()
+    row = reader.row(SQL["server"])
+    version, number, commit, fsync, encoding, clock, oldest, size, dead, used, most = row
+    offset = clock - (before + time.time()) / 2
+    warnings = []
+    durability = DURABILITIES.get(commit, commit)
+    if fsync != "on":
+        durability = "none: a crash of the machine may destroy the database (fsync is off)"
+        warnings.append("fsync is off: set fsync = on in postgresql.conf and restart the server")
+    if commit == "off":
+        warnings.append(
+            "synchronous_commit is off: set it to on, for this user or database, if no"
+            " acknowledged job may be lost"
+        )
+    if number < OLDEST:
+        warnings.append(f"PostgreSQL {version} is older than 13; upgrade the server")
+    if encoding != "UTF8":
+        warnings.append(f"the database has the encoding {encoding}; make one with UTF8")
+    if abs(offset) > FAR_OFF:
+        warnings.append(
+            f"the server's clock is {offset:+.1f} s off this machine's; the server's is used,"
+            " but set both right"
+        )
+    if oldest > LONG_TRANSACTION:
+        warnings.append(
+            f"a transaction has been open for {oldest:.0f} s: what is deleted is not cleaned up"
+            " meanwhile and claims get slower; end it (pg_stat_activity tells whose)"
+        )
+    if used > 0.9 * most:
+        warnings.append(f"{used} of {most} connections are used; raise max_connections")
+    if not listens:
+        warnings.append(
+            "notifications are not listened for (a pooler in transaction mode?): workers look for"
+            " jobs every second; give a direct URL as listen=..."
+        )
+    return Health(
+        engine="postgres",
+        version=f"PostgreSQL {version}",
+        schema=VERSION,
+        durability=durability,
+        warnings=tuple(warnings),
+        figures={
+            "schema_bytes": float(size),
+            "dead_rows": float(dead),
+            "clock_offset": offset,
+            "oldest_transaction": float(oldest),
+            "connections": float(used),
+        },
+    )

@@ -1,0 +1,32 @@
+"""What an open store is made of: a pool, a writer, a bell and an ear."""
+
+from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.callers import Callers
+from mainspring.engines.postgres.claim import Floors
+from mainspring.engines.postgres.connection import Pool
+from mainspring.engines.postgres.prune import Walk
+from mainspring.engines.postgres.vacuum import Vacuum
+from mainspring.engines.postgres.wake import Bell, Ear
+from mainspring.engines.postgres.writer import Writer
+
+
+class Parts:
+    """Everything that is there between `open` and `close`. Nothing is connected before it is
+    needed, so that after a fork the child makes its own."""
+
+    def __init__(self, address: Address, identity: str) -> None:
+        self.identity = identity
+        self.pool = Pool(address)
+        self.bell = Bell(address, self.pool)
+        self.ear = Ear(address)
+        self.writer = Writer(address, self.pool, self.bell)
+        self.callers = Callers(address, self.writer, identity)
+        self.walk = Walk()
+        self.floors = Floors()
+        self.vacuum = Vacuum(address)
+
+    def close(self) -> None:
+        """Finish and let go."""
+        self.ear.close()
+        self.bell.close()
+        self.pool.close()

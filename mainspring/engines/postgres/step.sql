@@ -1,0 +1,3 @@
+-- name: count
+INSERT INTO mainspring.meter
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[]);

@@ -1,0 +1,101 @@
+"""The schema: made by many at once, where it is wanted, and refused where it is not ours."""
+
+import multiprocessing
+from typing import Any
+
+import psycopg
+import pytest
+
+from mainspring.engines import open_store
+from mainspring.engines.postgres.migrate import VERSION
+from mainspring.errors import ConfigError, SchemaError, StoreUnavailable
+from tests.contract.stage import new
+from tests.servers.postgres import server_url
+
+Session = psycopg.Connection[Any]
+
+
+def opening_process(url: str, start: Any, answers: Any) -> None:
+    start.wait()
+    store = open_store(url)
+    answers.put((store.migrate(), len(store.insert([new()]))))
+    store.close()
+
+
+def test_twenty_processes_may_make_the_schema_at_once(url: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    start, answers = fork.Barrier(20), fork.SimpleQueue()
+    processes = [
+        fork.Process(target=opening_process, args=(url, start, answers)) for _ in range(20)
+    ]
+    for process in processes:
+        process.start()
+    told = [answers.get() for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    answers.close()
+    assert told == [(VERSION, 1)] * 20
+
+
+def test_two_schemas_of_one_database_are_two_stores(url: str) -> None:
+    first, second = open_store(url), open_store(f"{url}_b")
+    first.insert([new(queue="a")])
+    second.insert([new(queue="b")])
+    assert set(first.counts()) == {"a"}
+    assert set(second.counts()) == {"b"}
+    first.close()
+    second.close()
+
+
+def test_without_a_name_the_schema_is_called_mainspring(session: Session) -> None:
+    session.execute("DROP SCHEMA IF EXISTS mainspring CASCADE")
+    store = open_store(server_url())
+    store.insert([new()])
+    assert session.execute("SELECT count(*) FROM mainspring.job").fetchall() == [(1,)]
+    assert store.check() == []
+    store.close()
+    session.execute("DROP SCHEMA mainspring CASCADE")
+
+
+def test_a_newer_schema_is_refused(url: str, schema: str, session: Session) -> None:
+    open_store(url).close()
+    session.execute(f"UPDATE {schema}.meta SET value = '99' WHERE name = 'version'")  # noqa: S608
+    with pytest.raises(SchemaError, match="99"):
+        open_store(url)
+
+
+def test_a_schema_of_another_application_is_refused(
+    url: str, schema: str, session: Session
+) -> None:
+    session.execute(f"CREATE SCHEMA {schema} CREATE TABLE users(id int)")
+    with pytest.raises(SchemaError, match="another application"):
+        open_store(url)
+    session.execute(f"CREATE TABLE {schema}.meta(id int)")
+    with pytest.raises(SchemaError, match="another application"):
+        open_store(url)
+
+
+@pytest.mark.parametrize("name", ["a b", "1a", 'x"y', "a" * 64, ""])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="schema"):
+        open_store(f"{server_url()}&schema={name}")
+
+
+def test_a_url_that_libpq_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match="libpq"):
+        open_store("postgresql://h/d?no_such_option=1")
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_no_password_is_told() -> None:
+    with pytest.raises(StoreUnavailable) as error:
+        open_store("postgresql://u:secret@127.0.0.1:1/d?connect_timeout=1")
+    assert "secret" not in str(error.value)
+
+
+def test_a_schema_that_was_removed_in_use_is_named(url: str, schema: str, session: Session) -> None:
+    store = open_store(url)
+    session.execute(f"DROP SCHEMA {schema} CASCADE")
+    with pytest.raises(SchemaError, match="removed"):
+        store.counts()
+    store.close()
