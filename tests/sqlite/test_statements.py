@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import mainspring.engines.sqlite as engine
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.migrate import MIGRATIONS
-from mainspring.engines.sqlite.sections import sections
 
 FOLDER = Path(engine.__file__).parent
 STATEMENTS = {

@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
 from mainspring.engines.postgres.reader import qualified
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.settle import settle
 from mainspring.engines.postgres.statistics import Statistics
 from mainspring.engines.postgres.step import Again, Step

@@ -1,7 +1,7 @@
 """Check: every invariant of the database that one snapshot can show."""
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 
 SQL = sections(__file__)
 

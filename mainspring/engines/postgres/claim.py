@@ -13,13 +13,13 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
+from mainspring.engines.common.codes import FAILED, PENDING, SLICE, WAITING, default_lane
+from mainspring.engines.common.handed import queue_of, task_of
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres import ending
 from mainspring.engines.postgres.arrays import bigints, plain, texts
-from mainspring.engines.postgres.codes import FAILED, PENDING, SLICE, WAITING, default_lane
-from mainspring.engines.postgres.handed import queue_of, task_of
 from mainspring.engines.postgres.places import places
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import Claimed, Now, Reason
 from mainspring.store import Claim, Exchanged, Grant

@@ -11,9 +11,7 @@ earlier one did. A dependent inserted while its parent ends may be seen by neith
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mainspring.engines.postgres import keys
-from mainspring.engines.postgres.arrays import bigints
-from mainspring.engines.postgres.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     CANCELLED,
     COMPLETED,
@@ -25,8 +23,10 @@ from mainspring.engines.postgres.codes import (
     UNIQUE,
     WAITING,
 )
+from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres import keys
+from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.places import Place, places
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import Reason
 

@@ -2,9 +2,9 @@
 
 import time
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.migrate import VERSION
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.store import Health
 
 SQL = sections(__file__)

@@ -7,9 +7,7 @@ from uuid import UUID
 
 from psycopg import errors
 
-from mainspring.engines.postgres import ending, keys
-from mainspring.engines.postgres.arrays import bigints, blobs
-from mainspring.engines.postgres.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     EDGES,
     EXPIRES,
@@ -22,10 +20,12 @@ from mainspring.engines.postgres.codes import (
     TAG,
     UNIQUE,
 )
-from mainspring.engines.postgres.extra import encode_extra, encode_headers
+from mainspring.engines.common.extra import encode_extra, encode_headers
+from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres import ending, keys
+from mainspring.engines.postgres.arrays import bigints, blobs
 from mainspring.engines.postgres.names import MOST_REMEMBERED, Names
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
 from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy
@@ -114,8 +114,8 @@ def _bodies(step: Step, jobs: Sequence[Job], *, plain: bool) -> list[Row]:
     kinds: dict[tuple[int, ...], int] = {}
     which, expires, extras = [], [], []
     for job in jobs:
-        queue, task, policy, flags = _numbers(step.names, job)
-        flags |= _flags(job)
+        queue, task, policy, flags = numbers_of(step.names, job)
+        flags |= flags_of(job)
         lift = 0
         if job.priority:
             if queue not in aging:
@@ -149,7 +149,7 @@ def _bodies(step: Step, jobs: Sequence[Job], *, plain: bool) -> list[Row]:
     return rows
 
 
-def _numbers(names: Names, job: Job) -> tuple[int, int, int, int]:
+def numbers_of(names: Names, job: Job) -> tuple[int, int, int, int]:
     """Queue, task, policy and the flags that the policy brings. Jobs of one task mostly share the
     policy object, so that it need not be compared."""
     memory = names.jobs
@@ -171,7 +171,8 @@ def _numbers(names: Names, job: Job) -> tuple[int, int, int, int]:
     return numbers
 
 
-def _flags(job: Job) -> int:
+def flags_of(job: Job) -> int:
+    """The flags that the job itself brings."""
     flags = 0
     if job.unique is not None:
         flags |= UNIQUE

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from psycopg import errors
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints, blobs
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.errors import UniqueBusy
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints, plain, texts
 from mainspring.engines.postgres.claim import grant, held
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Claimed, Now
 from mainspring.store import Grant, Note, Presence, Pulse

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.connection import Connection
 from mainspring.engines.postgres.reader import qualified
-from mainspring.engines.postgres.sections import sections
 from mainspring.errors import SchemaError, StoreUnavailable
 
 SQL = sections(__file__)

@@ -7,8 +7,8 @@ transaction open would keep all others from using the name.
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import plain
-from mainspring.engines.postgres.sections import sections
 from mainspring.job import Policy, decode_policy
 
 SQL = sections(__file__)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from mainspring.engines.postgres import ending
-from mainspring.engines.postgres.arrays import bigints, blobs, plain
-from mainspring.engines.postgres.codes import (
+from mainspring.engines.common.codes import (
     CANCELLED,
     COMPLETED,
     KEY,
@@ -18,9 +16,11 @@ from mainspring.engines.postgres.codes import (
     STATE,
     TAG,
 )
-from mainspring.engines.postgres.extra import decode_extra
+from mainspring.engines.common.extra import decode_extra
+from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres import ending
+from mainspring.engines.postgres.arrays import bigints, blobs, plain
 from mainspring.engines.postgres.places import Place, places
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 
 SQL = sections(__file__)

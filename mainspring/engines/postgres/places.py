@@ -7,9 +7,9 @@ places. A row that another takes away meanwhile is looked for again where it wen
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres import keys
 from mainspring.engines.postgres.arrays import bigints
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 
 SQL = sections(__file__)

@@ -7,10 +7,10 @@ goes on where it stopped, and after a whole round it rests until the first job c
 from collections.abc import Sequence
 
 from mainspring.durations import MINUTE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.operate import remove
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 
 SQL = sections(__file__)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainspring.durations import DAY, LATEST
+from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
-from mainspring.engines.postgres.codes import SLICE
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 from mainspring.errors import InvalidArguments
 from mainspring.store import QueueInfo, Settings
@@ -37,6 +37,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
         SQL["configure"],
         (
             settings.paused,
+            settings.by_hand,
             settings.aging,
             settings.keep_completed,
             settings.keep_cancelled,

@@ -1,6 +1,7 @@
 -- name: configure
 UPDATE mainspring.queue SET
-  paused = coalesce(%b::boolean, paused), aging = coalesce(%b::bigint, aging),
+  paused = coalesce(%b::boolean, paused), by_hand = coalesce(%b::boolean, by_hand),
+  aging = coalesce(%b::bigint, aging),
   keep_completed = coalesce(%b::bigint, keep_completed),
   keep_cancelled = coalesce(%b::bigint, keep_cancelled),
   keep_failed = coalesce(%b::bigint, keep_failed)

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
+from mainspring.engines.common.codes import STATE, STATES, default_lane
+from mainspring.engines.common.extra import decode_extra, decode_headers
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints, blobs
-from mainspring.engines.postgres.codes import STATE, STATES, default_lane
-from mainspring.engines.postgres.extra import decode_extra, decode_headers
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.job import JobError, Record, State, decode_policy
 from mainspring.store import Counts, Line, Presence
 

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from mainspring.engines.postgres import ending, keys
-from mainspring.engines.postgres.arrays import bigints, blobs
-from mainspring.engines.postgres.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     CANCELLED,
     COMPLETED,
@@ -23,10 +21,12 @@ from mainspring.engines.postgres.codes import (
     UNIQUE,
     default_lane,
 )
-from mainspring.engines.postgres.extra import Extra, decode_extra
+from mainspring.engines.common.extra import Extra, decode_extra
+from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres import ending, keys
+from mainspring.engines.postgres.arrays import bigints, blobs
 from mainspring.engines.postgres.operate import Slice
 from mainspring.engines.postgres.places import Place, places
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import BEHIND, Step
 
 SQL = sections(__file__)

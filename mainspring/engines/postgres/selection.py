@@ -7,10 +7,10 @@ branches are merged. So the rare is found without looking at the plenty.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mainspring.engines.common.codes import PENDING, STATE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import Blobs, bigints, blobs, texts
-from mainspring.engines.postgres.codes import PENDING, STATE
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.job import Select
 
 SQL = sections(__file__)

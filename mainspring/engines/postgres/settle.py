@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mainspring.engines.postgres import ending, keys
-from mainspring.engines.postgres.arrays import bigints, blobs, texts
-from mainspring.engines.postgres.codes import (
+from mainspring.engines.common.codes import (
     CANCELLED,
     CHORES,
     CODE,
@@ -22,8 +20,10 @@ from mainspring.engines.postgres.codes import (
     UNIQUE,
     default_lane,
 )
-from mainspring.engines.postgres.handed import queue_of, task_of
-from mainspring.engines.postgres.sections import sections
+from mainspring.engines.common.handed import queue_of, task_of
+from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres import ending, keys
+from mainspring.engines.postgres.arrays import bigints, blobs, texts
 from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import State, Transition
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.store import Minute
 
 SQL = sections(__file__)

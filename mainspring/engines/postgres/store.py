@@ -9,8 +9,11 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from mainspring.dossier import Dossier
+from mainspring.engines.common.codes import SLICE
 from mainspring.engines.postgres import (
     check,
+    dossiers,
     health,
     leases,
     operate,
@@ -25,7 +28,6 @@ from mainspring.engines.postgres import migrate as schema
 from mainspring.engines.postgres.address import address
 from mainspring.engines.postgres.claim import Floors, held, idle_claim
 from mainspring.engines.postgres.claim import claim as take
-from mainspring.engines.postgres.codes import SLICE
 from mainspring.engines.postgres.connection import connect
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
 from mainspring.engines.postgres.parts import Parts
@@ -279,6 +281,16 @@ class PostgresStore:
     def statistics(self, since: int) -> list[Minute]:
         self._flush_if_due()
         return self._read(lambda reader: statistics.read(reader, since))
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        return self._read(lambda reader: dossiers.dump(reader, after, limit))
+
+    def restore(self, jobs: Sequence[Dossier]) -> int:
+        writer = self._parts.writer
+        learn(writer.names, [each.job for each in jobs], writer.read)
+        return self._write(lambda step: dossiers.restore(step, jobs))
 
     # --- signals ----------------------------------------------------------------------------
 

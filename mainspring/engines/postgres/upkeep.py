@@ -6,11 +6,11 @@ There is no leader: every process does the rounds, and each chore may be done tw
 from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres import ending
 from mainspring.engines.postgres.claim import expire, promote
 from mainspring.engines.postgres.prune import Walk, prune
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Now
 

@@ -6,9 +6,9 @@ the queue.
 
 import time
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.sections import sections
 
 SQL = sections(__file__)
 

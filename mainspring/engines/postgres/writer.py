@@ -9,11 +9,11 @@ from typing import TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from mainspring.engines.common.handed import Handed
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.clock import Clock
 from mainspring.engines.postgres.connection import Connection, Pool
-from mainspring.engines.postgres.handed import Handed
 from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.statistics import Statistics

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.connection import Readers, connect
@@ -20,7 +21,6 @@ from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.lent import Lent
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.engines.sqlite.step import Step

@@ -5,8 +5,8 @@ from itertools import islice
 from sqlite3 import SQLITE_CORRUPT, Connection, DatabaseError
 from typing import Any
 
-from mainspring.engines.sqlite.extra import decode_extra, decode_headers
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.extra import decode_extra, decode_headers
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.trouble import primary_code
 from mainspring.job import decode_policy
 

@@ -8,7 +8,7 @@ readers that take turns have made the log long, it waits a moment for those who 
 
 from sqlite3 import Connection
 
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.sections import sections
 
 SQL = sections(__file__)
 

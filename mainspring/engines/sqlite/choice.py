@@ -10,9 +10,9 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from mainspring.engines.sqlite.codes import SLICE, default_lane
-from mainspring.engines.sqlite.handed import CAREFUL, SUSPECT, task_of
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.codes import SLICE, default_lane
+from mainspring.engines.common.handed import CAREFUL, SUSPECT, task_of
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.engines.sqlite.survey import Queue
 from mainspring.store import Claim

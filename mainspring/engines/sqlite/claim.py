@@ -11,6 +11,9 @@ from itertools import chain, repeat
 from sqlite3 import Connection
 from types import NoneType
 
+from mainspring.engines.common.codes import EXPIRES, FAILED, PENDING, RUNNING, SLICE, default_lane
+from mainspring.engines.common.handed import CAREFUL, SUSPECT, queue_of, task_of
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import ending, releases
 from mainspring.engines.sqlite.choice import (
     DUE,
@@ -22,12 +25,9 @@ from mainspring.engines.sqlite.choice import (
     kind_of,
     place_of,
 )
-from mainspring.engines.sqlite.codes import EXPIRES, FAILED, PENDING, RUNNING, SLICE, default_lane
 from mainspring.engines.sqlite.damage import damage
-from mainspring.engines.sqlite.handed import CAREFUL, SUSPECT, queue_of, task_of
 from mainspring.engines.sqlite.names import Names, Run
 from mainspring.engines.sqlite.places import places
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.engines.sqlite.survey import Queue, any_ready, survey
 from mainspring.job import Claimed, Now, Reason, decode_policy

@@ -1,36 +1,31 @@
 """Dossiers: jobs as they stand, taken out for another store, or taken in from one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from sqlite3 import Connection
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from mainspring.dossier import Dossier, Standing, Wait
-from mainspring.engines.sqlite import keys
-from mainspring.engines.sqlite.codes import CODE, KEY, STATE, TAG, default_lane
-from mainspring.engines.sqlite.extra import (
-    decode_extra,
-    decode_headers,
-    encode_extra,
-    encode_headers,
+from mainspring.dossier import Dossier, Wait
+from mainspring.engines.common.codes import CODE, default_lane
+from mainspring.engines.common.dossiers import (
+    STANDINGS,
+    dossier,
+    is_moved,
+    marks,
+    refuse_running,
+    still_holds,
 )
+from mainspring.engines.common.extra import encode_extra, encode_headers
+from mainspring.engines.common.sections import sections
+from mainspring.engines.sqlite import keys
 from mainspring.engines.sqlite.insert import flags_of, numbers_of
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
-from mainspring.errors import InvalidState, StoreDamaged, UniqueTaken, UnknownDependency
-from mainspring.job import JobError, NewJob, State, decode_policy
+from mainspring.errors import UniqueTaken, UnknownDependency
+from mainspring.job import JobError, State
 
 SQL = sections(__file__)
-
-STANDINGS: tuple[Standing, ...] = "met", "open", "broken"
-"""By the number that stands for them in the file."""
-
-ID_BYTES = 16
-
-Row: TypeAlias = tuple[Any, ...]
 
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _encode_error = msgspec.msgpack.Encoder().encode
@@ -53,90 +48,9 @@ def dump(connection: Connection, after: int, limit: int) -> list[Dossier]:
     for number, *line in connection.execute(SQL["lines"], numbers):
         lines[number].append(tuple(line))
     return [
-        _readable(row, waits.get(row[0], ()), errors.get(row[0], ()), lines.get(row[0], ()))
+        dossier(row, waits.get(row[0], ()), errors.get(row[0], ()), lines.get(row[0], ()))
         for row in rows
     ]
-
-
-def _readable(row: Row, *told: Any) -> Dossier:
-    number, id, queue, task, payload, _, created, *_ = row
-    kinds = [type(each) for each in (id, queue, task, payload, created)]
-    try:
-        if kinds != [bytes, str, str, bytes, int] or len(id) != ID_BYTES:
-            raise ValueError("its id, queue, task, payload or time is missing or damaged")
-        return _dossier(row, *told)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StoreDamaged(
-            f"job #{number} cannot be read: {error}; delete it, or restore a backup"
-        ) from error
-
-
-def _dossier(
-    row: Row,
-    waits: Iterable[Wait],
-    errors: Iterable[JobError],
-    lines: Iterable[tuple[int, int, str]],
-) -> Dossier:
-    number, id, queue, task, payload, priority, created, expires, policy, headers, extra, *at = row
-    state, attempt, claims, losses, careful, suspect, due, score, lift, until, *end = at
-    reason, finished, took, keep, result, percent, text = end
-    return Dossier(
-        number=number,
-        job=_asked(id, queue, task, payload, priority, policy, headers, extra),
-        created=created,
-        state=State(STATE[state]),
-        attempt=attempt,
-        claims=claims,
-        losses=losses,
-        careful=bool(careful),
-        suspect=bool(suspect),
-        due=due,
-        score=score,
-        lift=lift,
-        expires=expires,
-        unique_until=until,
-        reason=reason,
-        finished=finished,
-        took=took,
-        keep=keep,
-        result=result,
-        progress=None if percent is None else (percent, text),
-        waits=tuple(waits),
-        errors=tuple(errors),
-        lines=tuple(lines),
-    )
-
-
-def _asked(
-    id: bytes,
-    queue: str,
-    task: str,
-    payload: bytes,
-    priority: int,
-    policy: bytes,
-    headers: bytes | None,
-    column: bytes | None,
-) -> NewJob[Any]:
-    extra = decode_extra(column)
-    return NewJob(
-        id=id,
-        task=task,
-        payload=payload,
-        queue=queue,
-        priority=priority,
-        delay=extra.delay,
-        run_at=extra.run_at,
-        expires=extra.expires,
-        key=extra.key,
-        unique=extra.unique,
-        unique_for=extra.unique_for,
-        on_duplicate=extra.on_duplicate,
-        edges=extra.edges,
-        policy=decode_policy(policy),
-        headers=decode_headers(headers),
-        tags=extra.tags,
-        label=extra.label,
-    )
 
 
 # --- in -----------------------------------------------------------------------------------------
@@ -170,7 +84,7 @@ def _take_in(step: Step, number: int, each: Dossier) -> None:
     step.count(queue, CODE[each.state])
     if each.expires is not None and not each.state.final:
         step.run(SQL["expiry"], (queue, each.expires, number))
-    if job.unique is not None and _still_holds(step, each):
+    if job.unique is not None and still_holds(each, step.wall):
         if (holder := keys.holder(step, job.unique)) is not None:
             raise UniqueTaken(
                 f"unique key {job.unique!r} of job {job.uuid} is held here by job"
@@ -178,17 +92,8 @@ def _take_in(step: Step, number: int, each: Dossier) -> None:
                 holder.id,
             )
         keys.take(step, job.unique, number, each.unique_until or 0)
-    marks = [(TAG, tag, number) for tag in dict.fromkeys(job.tags)]
-    if job.key is not None:
-        marks.append((KEY, job.key, number))
-    step.many(SQL["mark"], marks)
+    step.many(SQL["mark"], [(*mark, number) for mark in marks(each)])
     _tell(step, number, each)
-
-
-def _still_holds(step: Step, each: Dossier) -> bool:
-    """Whether the job holds its unique key: an ended one does only so long."""
-    until = each.unique_until
-    return until is not None and (not each.state.final or until > step.wall)
 
 
 def _place(step: Step, number: int, queue: int, each: Dossier) -> None:
@@ -196,8 +101,7 @@ def _place(step: Step, number: int, queue: int, each: Dossier) -> None:
     past = each.attempt, each.claims, each.losses, each.careful
     match each.state:
         case State.PENDING:
-            moved = each.suspect or each.claims or each.score != each.created - each.lift
-            row: Row = (lane, each.score, number, each.lift, bool(moved), *past)
+            row = (lane, each.score, number, each.lift, is_moved(each), *past)
             step.run(SQL["ready"], row)
         case State.SCHEDULED | State.RETRYING:
             kept = each.score != each.due - each.lift
@@ -205,9 +109,8 @@ def _place(step: Step, number: int, queue: int, each: Dossier) -> None:
             step.run(SQL["later"], (*place, CODE[each.state], *past, each.reason))
         case State.BLOCKED:
             step.run(SQL["blocked"], (number, queue, each.due, each.claims))
-        case State.RUNNING:
-            raise InvalidState(f"job {each.job.uuid} is running: its worker would lose it")
         case _:
+            refuse_running(each)
             end = (number, CODE[each.state], queue, each.finished, each.took)
             told = (each.attempt, each.claims, each.keep, each.reason, each.result)
             step.run(SQL["finished"], end + told)

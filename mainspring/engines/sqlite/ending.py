@@ -8,7 +8,7 @@ the rest to later steps, by a row in `release`.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mainspring.engines.sqlite.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     CANCELLED,
     COMPLETED,
@@ -20,8 +20,8 @@ from mainspring.engines.sqlite.codes import (
     SLICE,
     UNIQUE,
 )
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.places import Place, places
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Reason
 

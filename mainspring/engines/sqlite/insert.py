@@ -6,8 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from mainspring.engines.sqlite import ending, keys
-from mainspring.engines.sqlite.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     EDGES,
     EXPIRES,
@@ -22,8 +21,9 @@ from mainspring.engines.sqlite.codes import (
     UNIQUE,
     default_lane,
 )
-from mainspring.engines.sqlite.extra import encode_extra, encode_headers
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.extra import encode_extra, encode_headers
+from mainspring.engines.common.sections import sections
+from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
 from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy

@@ -5,7 +5,7 @@ A key is held until its job has ended, and at least until the moment in its row.
 
 from typing import NamedTuple
 
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step
 
 SQL = sections(__file__)

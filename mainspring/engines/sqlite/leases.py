@@ -5,8 +5,8 @@ from sqlite3 import Connection
 
 import msgspec
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.claim import grant, held
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Claimed, Now, State, Transition

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection, OperationalError, sqlite_version, sqlite_version_info
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import clock
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.connection import connect, create_private
 from mainspring.engines.sqlite.locks import QueueLock
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.errors import ConfigError, SchemaError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from sqlite3 import Cursor
 from typing import TypeAlias
 
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.sections import sections
 from mainspring.job import Policy, decode_policy
 
 SQL = sections(__file__)

@@ -8,8 +8,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from mainspring.engines.sqlite import ending
-from mainspring.engines.sqlite.codes import (
+from mainspring.engines.common.codes import (
     CANCELLED,
     COMPLETED,
     KEY,
@@ -19,9 +18,10 @@ from mainspring.engines.sqlite.codes import (
     STATE,
     TAG,
 )
-from mainspring.engines.sqlite.extra import decode_extra
+from mainspring.engines.common.extra import decode_extra
+from mainspring.engines.common.sections import sections
+from mainspring.engines.sqlite import ending
 from mainspring.engines.sqlite.places import Place, places
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 
 SQL = sections(__file__)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.damage import shown
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 
 SQL = sections(__file__)

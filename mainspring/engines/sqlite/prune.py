@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 
 from mainspring.durations import MINUTE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.operate import remove
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 
 SQL = sections(__file__)

@@ -5,8 +5,8 @@ from sqlite3 import Connection
 from typing import Any
 
 from mainspring.durations import DAY, LATEST
-from mainspring.engines.sqlite.codes import SLICE
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import InvalidArguments
 from mainspring.store import QueueInfo, Settings

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from mainspring.engines.sqlite.codes import STATE, STATES, default_lane
+from mainspring.engines.common.codes import STATE, STATES, default_lane
+from mainspring.engines.common.extra import decode_extra, decode_headers
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.damage import shown
-from mainspring.engines.sqlite.extra import decode_extra, decode_headers
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import as_json
 from mainspring.job import JobError, Policy, Record, State, decode_policy
 from mainspring.store import Counts, Line, Presence

@@ -4,9 +4,9 @@ A row in `release` under the job's number says that it ended and its dependents 
 under the number made negative, that it is replayed and those cancelled because of it come back.
 """
 
+from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import ending, replay
-from mainspring.engines.sqlite.codes import SLICE
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step
 
 SQL = sections(__file__)

@@ -9,8 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from mainspring.engines.sqlite import ending, keys
-from mainspring.engines.sqlite.codes import (
+from mainspring.engines.common.codes import (
     BLOCKED,
     CANCELLED,
     COMPLETED,
@@ -25,10 +24,11 @@ from mainspring.engines.sqlite.codes import (
     UNIQUE,
     default_lane,
 )
-from mainspring.engines.sqlite.extra import Extra, decode_extra
+from mainspring.engines.common.extra import Extra, decode_extra
+from mainspring.engines.common.sections import sections
+from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.operate import Slice
 from mainspring.engines.sqlite.places import Place, places
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 
 SQL = sections(__file__)

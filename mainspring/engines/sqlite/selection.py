@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from mainspring.engines.sqlite.codes import CODE, PENDING, STATE, default_lane
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.codes import CODE, PENDING, STATE, default_lane
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import as_json
 from mainspring.job import Select
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mainspring.engines.sqlite import ending
-from mainspring.engines.sqlite.codes import (
+from mainspring.engines.common.codes import (
     CANCELLED,
     CHORES,
     CODE,
@@ -21,9 +20,10 @@ from mainspring.engines.sqlite.codes import (
     RUNNING,
     default_lane,
 )
-from mainspring.engines.sqlite.handed import queue_of, task_of
+from mainspring.engines.common.handed import queue_of, task_of
+from mainspring.engines.common.sections import sections
+from mainspring.engines.sqlite import ending
 from mainspring.engines.sqlite.places import places
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import State, Transition
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlite3 import Connection
 from typing import TypeAlias
 
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.sections import sections
 from mainspring.store import Minute
 
 SQL = sections(__file__)

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from mainspring.engines.sqlite.handed import Handed
+from mainspring.engines.common.handed import Handed
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.names import Names
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.job import Now
 

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from mainspring.dossier import Dossier
+from mainspring.engines.common.codes import SLICE
 from mainspring.engines.sqlite import (
     check,
     clock,
@@ -28,7 +29,6 @@ from mainspring.engines.sqlite import migrate as schema
 from mainspring.engines.sqlite.address import address
 from mainspring.engines.sqlite.claim import claim as take
 from mainspring.engines.sqlite.claim import held, idle_claim
-from mainspring.engines.sqlite.codes import SLICE
 from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.parts import Parts
 from mainspring.engines.sqlite.selection import matching

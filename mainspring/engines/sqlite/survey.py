@@ -3,7 +3,7 @@
 from sqlite3 import Connection
 from typing import NamedTuple
 
-from mainspring.engines.sqlite.sections import sections
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import as_json
 from mainspring.store import Claim
 

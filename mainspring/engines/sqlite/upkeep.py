@@ -9,10 +9,10 @@ from sqlite3 import Connection
 from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
+from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import releases
 from mainspring.engines.sqlite.claim import expire, promote
 from mainspring.engines.sqlite.prune import SECONDS, Walk, prune
-from mainspring.engines.sqlite.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Now
 

@@ -6,12 +6,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeVar
 
+from mainspring.engines.common.handed import Handed
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.checkpoint import Checkpoints
 from mainspring.engines.sqlite.connection import connect
 from mainspring.engines.sqlite.disk import Disk, Sync
-from mainspring.engines.sqlite.handed import Handed
 from mainspring.engines.sqlite.identity import Identity
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names

@@ -1,4 +1,4 @@
-"""The numbers that stand for states and flags in the file."""
+"""The numbers that stand for states and flags in tables."""
 
 from mainspring.job import State
 
@@ -13,6 +13,7 @@ STATES = (
     State.CANCELLED,
 )
 SCHEDULED, BLOCKED, PENDING, RUNNING, RETRYING, COMPLETED, FAILED, CANCELLED = range(1, 9)
+WAITING = frozenset({SCHEDULED, BLOCKED, PENDING, RETRYING})
 CODE = {state: code for code, state in enumerate(STATES, 1)}
 STATE = dict(enumerate(STATES, 1))
 

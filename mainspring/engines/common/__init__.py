@@ -1,0 +1,1 @@
+"""What engines that keep jobs in tables share."""
