@@ -1,6 +1,8 @@
 """The schema: made by many at once, where it is wanted, and refused where it is not ours."""
 
 import multiprocessing
+import subprocess
+import sys
 from typing import Any
 
 import psycopg
@@ -99,3 +101,22 @@ def test_a_schema_that_was_removed_in_use_is_named(url: str, schema: str, sessio
     with pytest.raises(SchemaError, match="removed"):
         store.counts()
     store.close()
+
+
+WITHOUT_DRIVER = """
+import sys
+sys.modules["psycopg"] = None
+from mainspring.engines import open_store
+from mainspring.errors import ConfigError
+try:
+    open_store("postgresql://localhost/jobs")
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_without_the_driver_one_is_told_what_to_install() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DRIVER], capture_output=True, text=True, check=True
+    )
+    assert "install mainspring[postgres]" in run.stdout
