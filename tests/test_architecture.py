@@ -189,6 +189,14 @@ def test_only_the_redis_engine_imports_redis() -> None:
     )
 
 
+def test_only_the_postgres_engine_imports_psycopg() -> None:
+    assert not offences(
+        (module, name)
+        for module, name in edges()
+        if name.split(".")[0] == "psycopg" and not within(module, {"mainspring.engines.postgres"})
+    )
+
+
 def test_an_engine_knows_values_and_the_contract_and_nothing_above() -> None:
     allowed = VALUES | {"mainspring.ids", "mainspring.settings"}
     assert not offences(

@@ -219,7 +219,10 @@ class Pump:
         if answer.jobs:
             for token, jobs in Counter(map(_token, answer.jobs)).items():
                 office.keeper.hold(token, jobs, round.asked)
-            self._deal(answer.jobs)
+            if time.monotonic() < round.asked + self._me.lease / 2:
+                self._deal(answer.jobs)
+            else:  # so long in coming that they may be somebody else's before they have begun
+                self._end_all(answer.jobs, HandedBack())
         for station in self._crew.everyone:
             station.acknowledge()
         if answer.lost:

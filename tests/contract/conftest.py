@@ -9,7 +9,6 @@
 An engine is added by its name and its place here; no test changes.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -22,7 +21,7 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
-from tests.servers.postgres import server_url
+from tests.servers import postgres
 from tests.servers.redis import in_folder, redis_url, valkey_url
 
 
@@ -56,15 +55,9 @@ def shards_url(folder: Path) -> str:
     return f"shards://{urls} draining=b,c"
 
 
-def postgres_url(folder: Path) -> str:
-    """A schema of the test's own, which opening makes."""
-    schema = f"t_{hashlib.sha256(bytes(folder)).hexdigest()[:20]}"
-    return f"{server_url()}&schema={schema}"
-
-
 @contextmanager
 def postgres_transaction(folder: Path) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(server_url(), autocommit=True) as connection:
+    with psycopg.connect(postgres.server_url(), autocommit=True) as connection:
         connection.execute("BEGIN")
         yield connection
 
@@ -73,7 +66,7 @@ ENGINES = [
     Engine("sqlite", lambda folder: f"sqlite:///{folder}/jobs.db", sqlite_transaction, shared=True),
     Engine("shards", shards_url, sqlite_transaction, shared=True),
     Engine("memory", lambda folder: "sqlite://:memory:"),
-    Engine("postgres", postgres_url, postgres_transaction, shared=True),
+    Engine("postgres", postgres.in_folder, postgres_transaction, shared=True),
     Engine(
         "redis",
         lambda folder: in_folder(redis_url(), folder),

@@ -65,6 +65,11 @@ class Arena:
             assert time.monotonic() < end, self.log.read_text(errors="replace")
             time.sleep(0.05)
 
+    def has_heard_of_all_since(self, moment: int) -> bool:
+        """Whether every worker has told of itself since that moment (microseconds)."""
+        heard = [worker for worker in self.app.store.workers() if worker.seen > moment]
+        return len(heard) >= len(self.workers)
+
     def wait_until_done(self, seconds: float) -> None:
         """Until every job has ended; the state of things is told if they do not."""
         if not self.app.wait_until_idle(timeout=seconds):

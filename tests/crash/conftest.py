@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import postgres
 from tests.servers.redis import in_folder, redis_url, valkey_url
 
 URLS = {
     "sqlite": lambda folder: f"sqlite:///{folder}/jobs.db",
+    "postgres": postgres.in_folder,
     "redis": lambda folder: in_folder(redis_url(), folder),
     "valkey": lambda folder: in_folder(valkey_url(), folder),
 }

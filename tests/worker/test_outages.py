@@ -57,6 +57,24 @@ def test_work_goes_on_by_itself_when_the_store_is_back(inside: House) -> None:
     assert job.result(timeout=15) == 2
 
 
+def test_what_a_claim_brings_too_late_is_handed_back_before_it_begins(house: House) -> None:
+    """As after a network that was cut in two: the lease may be over, and somebody else at work."""
+    late = threading.Event()
+
+    class Slow(FaultyStore):
+        def exchange(self, transitions: Any, claim: Any = None) -> Exchanged:
+            answer: Exchanged = self._store.exchange(transitions, claim)
+            if answer.jobs and not late.is_set():
+                late.wait(0.6)
+                late.set()
+            return answer
+
+    job = house.app.enqueue(workshop.add.job(1))
+    house.start(store=Slow(house.app.store), lease=1.0)
+    assert job.result(timeout=15) == 2
+    assert (job.refresh().claims, job.attempt) == (2, 1)
+
+
 def test_an_exchange_whose_answer_was_lost_is_repeated_without_harm(
     house: House, faulty: FaultyStore
 ) -> None:

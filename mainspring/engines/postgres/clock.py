@@ -11,6 +11,9 @@ from mainspring.job import Now
 
 LOOK_SECONDS = 1.0
 
+QUICK, TRIES = 50_000, 3
+"""Microseconds in which an answer is exact enough, and how often to ask for one."""
+
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _LOOK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
@@ -35,10 +38,17 @@ class Clock:
         return Now(wall, wall)
 
     def look(self, connection: Connection) -> None:
-        """Ask the server."""
-        before = _elapsed()
-        row = connection.execute(_LOOK).fetchone()
-        after = _elapsed()
-        assert row is not None
-        self.offset = int(row[0]) - (before + after) // 2
-        self._looked = after / 1e6
+        """Ask the server. An answer is as exact as it was quick: one that was long on its way, as
+        after a network that was cut, is asked for again."""
+        quickest = None
+        for _ in range(TRIES):
+            before = _elapsed()
+            row = connection.execute(_LOOK).fetchone()
+            after = _elapsed()
+            assert row is not None
+            if quickest is None or after - before < quickest:
+                quickest = after - before
+                self.offset = int(row[0]) - (before + after) // 2
+            if quickest <= QUICK:
+                break
+        self._looked = _elapsed() / 1e6
