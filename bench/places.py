@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -55,8 +56,41 @@ def valkey() -> contextlib.AbstractContextManager[Callable[[], str]]:
     return redis("everysec", str(program), "valkey")
 
 
+@contextlib.contextmanager
+def postgres() -> Urls:
+    """A PostgreSQL as it is installed: fsync and synchronous_commit on."""
+    programs = _postgres_programs()
+    user = "nobody" if os.geteuid() == 0 else None
+    with _folder() as folder, _free_port() as port:
+        os.chmod(folder, 0o755)
+        data, sockets = folder / "data", tempfile.mkdtemp()
+        data.mkdir()
+        if user is not None:
+            shutil.chown(data, user)
+            shutil.chown(sockets, user)
+        initdb = [programs / "initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-sync"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")
+        command = [str(programs / "postgres"), "-D", str(data), "-k", sockets, "-p", str(port)]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_wal_size=4GB"]
+        with _running(command, folder, lambda: _listens(port), user):
+            yield (
+                lambda: f"postgresql://bench@127.0.0.1:{port}/postgres?schema=bench{next(_numbers)}"
+            )
+
+
+def _postgres_programs() -> Path:
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in folders:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise SystemExit("bench: no PostgreSQL server was found; install postgresql")
+
+
 PLACES: dict[str, Callable[[], contextlib.AbstractContextManager[Callable[[], str]]]] = {
     "sqlite": sqlite,
+    "postgres": postgres,
     "redis": redis,
     "redis-always": redis_always,
     "valkey": valkey,

@@ -57,6 +57,7 @@ def test_what_falls_due_or_expires_in_one_of_very_many_queues_is_seen(stage: Sta
     stage.passes("1m")
     stage.store.configure("q2", Settings(paused=False))
     assert ids(stage.claim()) == [due.id]
+    stage.tidy()
     assert stage.record(late).reason == Reason.EXPIRED
 
 
