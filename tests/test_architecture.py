@@ -72,6 +72,8 @@ CHILD_SIDE = {
 BOTH_SIDES = {f"mainspring.worker.{name}" for name in ("wire", "inside")}
 """What the two say to each other, and where they are one process."""
 
+SHARED_BY_ENGINES = "mainspring.engines.common"
+
 USER_FACING = {
     f"mainspring.{name}"
     for name in (
@@ -169,7 +171,9 @@ def test_nobody_imports_an_engine_but_open_store_by_its_name_in_a_string() -> No
     assert not offences(
         (module, name)
         for module, name in edges()
-        if name in engines and not within(module, {".".join(name.split(".")[:3])})
+        if name in engines
+        and not within(module, {".".join(name.split(".")[:3])})
+        and not (within(name, {SHARED_BY_ENGINES}) and within(module, {"mainspring.engines"}))
     )
 
 

@@ -119,4 +119,4 @@ def test_without_the_driver_one_is_told_what_to_install() -> None:
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_DRIVER], capture_output=True, text=True, check=True
     )
-    assert "install mainspring[postgres]" in run.stdout
+    assert "mainspring[postgres]" in run.stdout
