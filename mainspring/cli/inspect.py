@@ -154,14 +154,22 @@ def _advice(file: Path, kind: str, free: float) -> list[str]:
     return advice
 
 
+def _label(name: str) -> str:
+    return name.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
+
+
+def _figure(name: str, value: float) -> str:
+    """A figure, with the unit that its name ends with."""
+    if name.endswith("_bytes"):
+        return size(value)
+    return f"{value:.3f} s" if name.endswith("_seconds") else f"{value:,.0f}"
+
+
 def _text(facts: Mapping[str, Any]) -> str:
     told = dict(facts)
     advice, figures = told.pop("advice", None), told.pop("figures", {})
-    told |= {name: size(value) for name, value in figures.items()}
-    lines = [
-        f"{name.removesuffix('_bytes').replace('_', ' ') + ':':<16}{value}"
-        for name, value in told.items()
-    ]
+    told |= {name: _figure(name, value) for name, value in figures.items()}
+    lines = [f"{_label(name) + ': ':<20}{value}" for name, value in told.items()]
     if advice is None:
         return "\n".join(lines)
     return "\n".join([*lines, "", *([f"! {each}" for each in advice] or ["Nothing to change."])])

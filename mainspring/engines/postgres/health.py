@@ -67,10 +67,10 @@ def health(reader: Reader, *, listens: bool) -> Health:
         durability=durability,
         warnings=tuple(warnings),
         figures={
-            "schema_bytes": float(size),
+            "size_bytes": float(size),
             "dead_rows": float(dead),
-            "clock_offset": offset,
-            "oldest_transaction": float(oldest),
+            "clock_offset_seconds": offset,
+            "oldest_transaction_seconds": float(oldest),
             "connections": float(used),
         },
     )
