@@ -114,13 +114,13 @@ def valkey_program() -> Path:
 
 @cache
 def redis_url() -> str:
-    """Where a Redis server is, for this session."""
+    """Where a Redis server is, for the tests of this process and those that it starts."""
     return os.environ.get("MAINSPRING_TEST_REDIS_URL") or Server(redis_program()).url
 
 
 @cache
 def valkey_url() -> str:
-    """Where a Valkey server is, for this session."""
+    """Where a Valkey server is, for the tests of this process and those that it starts."""
     return os.environ.get("MAINSPRING_TEST_VALKEY_URL") or Server(valkey_program()).url.replace(
         "redis://", "valkey://"
     )

@@ -1,1 +1,1 @@
-"""What engines that keep jobs in tables share."""
+"""What engines share: the form of what they keep, and what is done before it reaches them."""

@@ -15,12 +15,12 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from mainspring.engines.common.sections import sections
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
 from mainspring.engines.postgres.reader import qualified
 from mainspring.engines.postgres.settle import settle
-from mainspring.engines.postgres.statistics import Statistics
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import trouble
 from mainspring.engines.postgres.writer import BEGIN, Writer, roll_back

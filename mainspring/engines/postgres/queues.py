@@ -1,33 +1,14 @@
 """Queues and their settings."""
 
-from collections.abc import Sequence
-from typing import Any
-
-from mainspring.durations import DAY, LATEST
 from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.queues import info
 from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
-from mainspring.errors import InvalidArguments
 from mainspring.store import QueueInfo, Settings
 
 SQL = sections(__file__)
-
-LONGEST_AGING = 30 * DAY
-
-
-def validate(settings: Settings) -> None:
-    """`InvalidArguments` for durations out of range."""
-    for name, most in (
-        ("aging", LONGEST_AGING),
-        ("keep_completed", LATEST),
-        ("keep_cancelled", LATEST),
-        ("keep_failed", LATEST),
-    ):
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value <= most:
-            raise InvalidArguments(f"{name}: expected 0 to {most:,} microseconds, got {value!r}")
 
 
 def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
@@ -46,7 +27,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
         ),
     )
     step.matters = True
-    return _info(step.row(SQL["queue"], (number,)))
+    return info(step.row(SQL["queue"], (number,)))
 
 
 def rescore(step: Step, name: str, after: int) -> int | None:
@@ -60,17 +41,4 @@ def rescore(step: Step, name: str, after: int) -> int | None:
 
 def queues(reader: Reader) -> list[QueueInfo]:
     """All, by name."""
-    return [_info(row) for row in reader.rows(SQL["queues"])]
-
-
-def _info(row: Sequence[Any]) -> QueueInfo:
-    name, paused, by_hand, aging, completed, cancelled, failed = row
-    return QueueInfo(
-        name=name,
-        paused=bool(paused),
-        by_hand=bool(by_hand),
-        aging=aging,
-        keep_completed=completed,
-        keep_cancelled=cancelled,
-        keep_failed=failed,
-    )
+    return [info(row) for row in reader.rows(SQL["queues"])]

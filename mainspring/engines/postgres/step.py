@@ -13,10 +13,10 @@ import psycopg
 
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.sections import sections
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.statistics import Statistics
 from mainspring.job import Now
 
 SQL = sections(__file__)

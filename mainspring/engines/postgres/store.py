@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from mainspring.dossier import Dossier
 from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.queues import validate
 from mainspring.engines.postgres import (
     check,
     dossiers,
@@ -221,7 +222,7 @@ class PostgresStore:
         return self._by_slices(select, operate.delete, now)
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
-        queues.validate(settings)
+        validate(settings)
         names = self._parts.writer.names
         if names.unknown("queue", [queue]):
             self._read(lambda reader: names.learn(reader.rows, "queue", queue))

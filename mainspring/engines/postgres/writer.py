@@ -10,13 +10,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from mainspring.engines.common.handed import Handed
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.clock import Clock
 from mainspring.engines.postgres.connection import Connection, Pool
 from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
-from mainspring.engines.postgres.statistics import Statistics
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import AGAIN, is_lost, translated
 from mainspring.engines.postgres.wake import Bell

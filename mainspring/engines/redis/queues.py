@@ -2,28 +2,12 @@
 
 import struct
 
-from mainspring.durations import DAY, LATEST
+from mainspring.engines.common.queues import validate
 from mainspring.engines.redis.client import Client
 from mainspring.engines.redis.trouble import trouble
-from mainspring.errors import InvalidArguments
 from mainspring.store import QueueInfo, Settings
 
-LONGEST_AGING = 30 * DAY
-
 _QUEUE = struct.Struct("<BBdddd")
-
-
-def validate(settings: Settings) -> None:
-    """`InvalidArguments` for durations out of range."""
-    for name, most in (
-        ("aging", LONGEST_AGING),
-        ("keep_completed", LATEST),
-        ("keep_cancelled", LATEST),
-        ("keep_failed", LATEST),
-    ):
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value <= most:
-            raise InvalidArguments(f"{name}: expected 0 to {most:,} microseconds, got {value!r}")
 
 
 def configure(client: Client, name: str, settings: Settings) -> QueueInfo:

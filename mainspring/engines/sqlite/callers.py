@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from mainspring.engines.common.sections import sections
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.connection import Readers, connect
@@ -22,7 +23,6 @@ from mainspring.engines.sqlite.lent import Lent
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.settle import settle
-from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer

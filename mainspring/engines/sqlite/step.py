@@ -13,8 +13,8 @@ import msgspec
 
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.sections import sections
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.sqlite.names import Names
-from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.job import Now
 
 SQL = sections(__file__)

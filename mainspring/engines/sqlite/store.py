@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from mainspring.dossier import Dossier
 from mainspring.engines.common.codes import SLICE
+from mainspring.engines.common.queues import validate
 from mainspring.engines.sqlite import (
     check,
     clock,
@@ -204,7 +205,7 @@ class SqliteStore:
         return self._by_slices(select, operate.delete, now)
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
-        queues.validate(settings)
+        validate(settings)
         info = self._parts.write(lambda step: queues.configure(step, queue, settings))
         after: int | None = 0 if settings.aging is not None else None
         while after is not None:

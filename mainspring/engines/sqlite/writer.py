@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeVar
 
 from mainspring.engines.common.handed import Handed
+from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.checkpoint import Checkpoints
@@ -15,7 +16,6 @@ from mainspring.engines.sqlite.disk import Disk, Sync
 from mainspring.engines.sqlite.identity import Identity
 from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
-from mainspring.engines.sqlite.statistics import Statistics
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, trouble
 from mainspring.engines.sqlite.turns import Turn, Turns
