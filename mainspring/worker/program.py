@@ -63,7 +63,8 @@ class BatchRunnable(Runnable, Protocol):
 
 
 class Marks(Protocol):
-    """One byte for each job held, in memory that outlives the process: 1 once it has begun."""
+    """One byte for each job held, in memory that outlives the process: 1 once it has begun, 2
+    once it has ended, where that is known."""
 
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...

@@ -52,12 +52,14 @@ OURS = __name__.rpartition(".")[0]
 
 
 class Recipe(NamedTuple):
-    """What is needed of a task at each of its jobs, looked up once. `timeout` in microseconds."""
+    """What is needed of a task at each of its jobs, looked up once. `timeout` in microseconds,
+    `memory` in bytes."""
 
     task: Runnable
     call: Callable[[bytes, Context], Any]
     timeout: int | None
     middlewares: Sequence[Middleware]
+    memory: int | None
 
 
 class Runner:
@@ -76,7 +78,7 @@ class Runner:
 
     def learn(self, name: str, task: Runnable) -> None:
         """Jobs of this name are run by that task."""
-        self.recipes[name] = Recipe(task, task.call, task.timeout, task.middlewares)
+        self.recipes[name] = Recipe(task, task.call, task.timeout, task.middlewares, task.memory)
 
     def attend(self) -> None:
         """Look whether anybody listens; asked once per feed instead of once per job."""
