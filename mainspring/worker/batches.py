@@ -141,7 +141,7 @@ class Batch:
         items: list[Any] = []
         for job in jobs:
             try:
-                items.append(self._task.decode_item(job.payload))
+                items.append(self._task.decode(job.payload, job.version))
                 good.append(job)
             except Exception as error:
                 self._runner.fail(job, 0, error)

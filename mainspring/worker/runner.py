@@ -55,6 +55,7 @@ class Recipe(NamedTuple):
     """What is needed of a task at each of its jobs, looked up once. `timeout` in microseconds."""
 
     task: Runnable
+    versions: range
     call: Callable[[bytes, Context], Any]
     timeout: int | None
     middlewares: Sequence[Middleware]
@@ -76,7 +77,12 @@ class Runner:
 
     def learn(self, name: str, task: Runnable) -> None:
         """Jobs of this name are run by that task."""
-        self.recipes[name] = Recipe(task, task.call, task.timeout, task.middlewares)
+        self.recipes[name] = Recipe(task, task.versions, task.call, task.timeout, task.middlewares)
+
+    def knows(self, job: Claimed) -> bool:
+        """Whether the task is known, and the version of it that the job was made for."""
+        recipe = self.recipes.get(job.task)
+        return recipe is not None and decode_policy(job.policy).version in recipe.versions
 
     def attend(self) -> None:
         """Look whether anybody listens; asked once per feed instead of once per job."""
