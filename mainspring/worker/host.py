@@ -148,10 +148,16 @@ class Host:
         """The jobs of tasks, and versions of them, that are known here: another child may have
         imported a newer app, and so may whoever enqueues."""
         knows = self._runner.knows
-        known = [entry for entry in entries if knows(entry[0])]
-        if len(known) < len(entries):
-            for job, _, _ in (entry for entry in entries if not knows(entry[0])):
+        cases = {(job.task, job.policy) for job, _, _ in entries}  # a feed has few of them
+        if not (unknown := {case for case in cases if not knows(*case)}):
+            return entries
+        known: list[Entry] = []
+        for entry in entries:
+            job = entry[0]
+            if (job.task, job.policy) in unknown:
                 self._runner.end(job, 0, TaskUnknown())
+            else:
+                known.append(entry)
         return known
 
     def _stop(self, number: int) -> None:

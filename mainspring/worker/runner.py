@@ -79,10 +79,10 @@ class Runner:
         """Jobs of this name are run by that task."""
         self.recipes[name] = Recipe(task, task.versions, task.call, task.timeout, task.middlewares)
 
-    def knows(self, job: Claimed) -> bool:
-        """Whether the task is known, and the version of it that the job was made for."""
-        recipe = self.recipes.get(job.task)
-        return recipe is not None and decode_policy(job.policy).version in recipe.versions
+    def knows(self, task: str, policy: bytes) -> bool:
+        """Whether jobs of the task, of the version that is in this policy, can be run here."""
+        recipe = self.recipes.get(task)
+        return recipe is not None and decode_policy(policy).version in recipe.versions
 
     def attend(self) -> None:
         """Look whether anybody listens; asked once per feed instead of once per job."""
