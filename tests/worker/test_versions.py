@@ -126,6 +126,25 @@ def test_a_job_without_a_way_to_the_new_version_waits_for_a_worker_that_has_one(
             assert job.result(timeout=15) == "Ada Lovelace"
 
 
+def test_an_item_of_a_batch_is_upgraded_outside_of_any_job(tmp_path: Path) -> None:
+    tasks = Tasks()
+
+    @tasks.batch(version=2, size=1)
+    def index(numbers: list[int]) -> list[int]:
+        assert current().number
+        return numbers
+
+    @index.upgrade(from_=1)
+    def number_around(old: object) -> int:
+        return current().number
+
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Mainspring(url) as app:
+        old = [app.enqueue("index") for _ in range(2)]
+    with Mainspring(url, tasks) as app, app.worker(in_process=True):
+        assert [app.get(job.id).result(timeout=15) for job in old] == [0, 0]
+
+
 @pytest.mark.parametrize("kind", ["greet", "agreet", "count", "raw"])
 def test_an_upgrade_that_raises_fails_the_attempt_as_the_function_would(
     tmp_path: Path, kind: str
