@@ -78,7 +78,17 @@ SHARED_BY_ENGINES = "mainspring.engines.common"
 USER_FACING = {
     f"mainspring.{name}"
     for name in (
-        *("app", "task", "registry", "forms", "arguments", "options", "handle", "results"),
+        *(
+            "app",
+            "task",
+            "registry",
+            "forms",
+            "arguments",
+            "options",
+            "upgrades",
+            "handle",
+            "results",
+        ),
         *("operations", "pull", "message", "leases", "intake", "workflow"),
     )
 }

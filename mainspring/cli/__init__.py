@@ -52,6 +52,7 @@ _MODULES = {
     "pause": "queues",
     "resume": "queues",
     "check": "inspect",
+    "check-deploy": "check_deploy",
     "doctor": "inspect",
     "migrate": "inspect",
     "shards": "shards",
@@ -70,7 +71,7 @@ class _Commands(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = import_module(f"mainspring.cli.{_MODULES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

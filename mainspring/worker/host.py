@@ -164,11 +164,20 @@ class Host:
             self._work.set()
 
     def _known(self, entries: list[Entry]) -> list[Entry]:
-        """The jobs of tasks that are known here: another child may have imported a newer app."""
-        recipes = self._runner.recipes
-        for job, _, _ in (entry for entry in entries if entry[0].task not in recipes):
-            self._runner.end(job, 0, TaskUnknown())
-        return [entry for entry in entries if entry[0].task in recipes]
+        """The jobs of tasks, and versions of them, that are known here: another child may have
+        imported a newer app, and so may whoever enqueues."""
+        knows = self._runner.knows
+        cases = {(job.task, job.policy) for job, _, _ in entries}  # a feed has few of them
+        if not (unknown := {case for case in cases if not knows(*case)}):
+            return entries
+        known: list[Entry] = []
+        for entry in entries:
+            job = entry[0]
+            if (job.task, job.policy) in unknown:
+                self._runner.end(job, 0, TaskUnknown())
+            else:
+                known.append(entry)
+        return known
 
     def _stop(self, number: int) -> None:
         """Somebody asked to cancel this job: at once if it has not begun."""

@@ -24,6 +24,11 @@ class Runnable(Protocol):
     @property
     def kind(self) -> Kind: ...
     @property
+    def versions(self) -> range:
+        """The versions of the task whose jobs it can run."""
+        ...
+
+    @property
     def retry(self) -> Retry: ...
     @property
     def timeout(self) -> int | None: ...
@@ -53,8 +58,8 @@ class BatchRunnable(Runnable, Protocol):
     @property
     def wait(self) -> int: ...
 
-    def decode_item(self, payload: bytes, /) -> Any:
-        """The item of one job."""
+    def decode(self, payload: bytes, version: int, /) -> Any:
+        """The item of one job, made by that version of the task."""
         ...
 
     def call_many(self, items: list[Any], /) -> Sequence[Any]:

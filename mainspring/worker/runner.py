@@ -56,6 +56,7 @@ class Recipe(NamedTuple):
     `memory` in bytes."""
 
     task: Runnable
+    versions: range
     call: Callable[[bytes, Context], Any]
     timeout: int | None
     middlewares: Sequence[Middleware]
@@ -78,7 +79,14 @@ class Runner:
 
     def learn(self, name: str, task: Runnable) -> None:
         """Jobs of this name are run by that task."""
-        self.recipes[name] = Recipe(task, task.call, task.timeout, task.middlewares, task.memory)
+        self.recipes[name] = Recipe(
+            task, task.versions, task.call, task.timeout, task.middlewares, task.memory
+        )
+
+    def knows(self, task: str, policy: bytes) -> bool:
+        """Whether jobs of the task, of the version that is in this policy, can be run here."""
+        recipe = self.recipes.get(task)
+        return recipe is not None and decode_policy(policy).version in recipe.versions
 
     def attend(self) -> None:
         """Look whether anybody listens; asked once per feed instead of once per job."""
