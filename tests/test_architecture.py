@@ -34,6 +34,7 @@ VALUES = {
         "lifecycle",
         "events",
         "store",
+        "presence",
         "codec",
         "dossier",
     )
