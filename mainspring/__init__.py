@@ -35,6 +35,7 @@ from mainspring.errors import (
     UnknownDependency,
     UnknownJob,
     UnknownTask,
+    UnknownWorker,
     Unsupported,
 )
 from mainspring.handle import Job
@@ -99,6 +100,7 @@ __all__ = [
     "UnknownDependency",
     "UnknownJob",
     "UnknownTask",
+    "UnknownWorker",
     "Unsupported",
     "current",
 ]

@@ -80,7 +80,7 @@ USER_FACING = {
     f"mainspring.{name}"
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "handle", "results"),
-        *("operations", "pull", "message", "leases", "intake", "workflow"),
+        *("operations", "fleet", "pull", "message", "leases", "intake", "workflow"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}
