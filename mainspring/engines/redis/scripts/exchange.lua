@@ -203,16 +203,13 @@ local function task_of(body)
   return sub(body, 41 + queue, 40 + queue + task)
 end
 
-local function priority_of(body)
-  local priority = byte(body, 10)
-  return priority > 127 and priority - 256 or priority
-end
-
 -- Whether a job is one of those that a choosy wish is for.
 local function meant(wish, body)
   if wish.tasks and not wish.tasks[task_of(body)] then return false end
-  local priority = wish.lowest and priority_of(body)
-  return not priority or (wish.lowest <= priority and priority <= wish.highest)
+  if not wish.lowest then return true end
+  local priority = byte(body, 10)
+  if priority > 127 then priority = priority - 256 end
+  return wish.lowest <= priority and priority <= wish.highest
 end
 
 local function careful(row, body)
