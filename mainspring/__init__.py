@@ -36,6 +36,7 @@ from mainspring.errors import (
     UnknownDependency,
     UnknownJob,
     UnknownTask,
+    UnknownWorker,
     Unsupported,
 )
 from mainspring.handle import Job
@@ -101,6 +102,7 @@ __all__ = [
     "UnknownDependency",
     "UnknownJob",
     "UnknownTask",
+    "UnknownWorker",
     "Unsupported",
     "current",
 ]

@@ -13,6 +13,7 @@ MainspringError
 │   │   └── NotImmediate      the caller's SQLite transaction was not begun with IMMEDIATE
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
+│   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
 │   └── InvalidState          the job's state does not allow this
 ├── the store's answer
 │   ├── IdConflict            the id exists with other content
@@ -100,6 +101,10 @@ class UnknownTask(MainspringError, LookupError):
 
 class UnknownJob(MainspringError, LookupError):
     """No job has that id."""
+
+
+class UnknownWorker(MainspringError, LookupError):
+    """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
 class InvalidState(MainspringError):

@@ -343,6 +343,8 @@ async def asynchronous() -> None:
         assert_type(await app.aget("x", add), Job[int])
         assert_type(await app.afind(limit=3, states="failed"), list[Job[Any]])
         assert_type(await app.acounts(), dict[str, dict[str, int]])
+        assert_type(await app.adrain_workers(host="here"), list[str])
+        assert_type(await app.ascale_workers("w1", "w2", least=2, most=8), list[str])
         assert_type(await app.await_until_idle(timeout=3), bool)
 
 
