@@ -32,6 +32,9 @@ MainspringError
     ├── JobCancelled
     └── ResultTimeout         (also a TimeoutError)
 
+Interrupted                   not an error: raised in a function that runs in a process of its own,
+                              wherever it is, because it has to end
+
 Steering                      not errors: `raise Snooze(30)` inside a task
 ├── Snooze                    run me again later; costs no attempt
 ├── RetryAfter                this attempt failed; try again after exactly this long
@@ -176,6 +179,17 @@ class JobCancelled(MainspringError):
 
 class ResultTimeout(MainspringError, TimeoutError):
     """The job did not end in time. It goes on; only the wait ended."""
+
+
+class Interrupted(BaseException):
+    """Raised in the function of a task that `runs_in="process"`, wherever it is, because it has to
+    end: `reason` is "time limit", "cancelled", "lease lost" or "worker stops". It may clean up for
+    two seconds, then its process is killed. Returning normally counts as success.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Steering(Exception):
