@@ -28,6 +28,11 @@ class Form(Protocol):
     place: str
 
     @property
+    def function(self) -> Callable[..., Any]:
+        """What is called; a handler given by its place is imported by asking."""
+        ...
+
+    @property
     def colour(self) -> Colour:
         """Where the function runs by its nature."""
         ...
@@ -276,6 +281,28 @@ def colour(function: Any) -> Colour:
     called = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
     return "async" if is_async else "thread"
+
+
+def check_runs_in(form: Form, wish: str | None) -> None:
+    """`TaskError` if the function of this form cannot run where the policy says.
+
+    "async" may be said of a plain function that is a wrapper around a coroutine function.
+    """
+    if isinstance(form, BatchForm):
+        if wish not in (None, "thread"):
+            raise TaskError(
+                f"{form.place}: runs_in={wish!r}: a batch function runs on a thread of its own;"
+                " leave runs_in away, or declare a task that takes one item"
+            )
+    elif wish == "async" and form.colour != "async" and not _wraps_coroutine(form.function):
+        raise TaskError(
+            f'{form.place}: runs_in="async": a plain def would stop all others on the event'
+            ' loop; make it an async def, or say "thread" or "process"'
+        )
+
+
+def _wraps_coroutine(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 def imported(path: str, place: str) -> Any:

@@ -5,7 +5,7 @@ Durations are seconds, a timedelta or text like "5m". Knows no task and no store
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, cast, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -21,8 +21,12 @@ from mainspring.job import (
     identity,
 )
 from mainspring.retry import Retry
+from mainspring.sizes import MB, TB, Size, in_bytes
 
+RunsIn: TypeAlias = Literal["thread", "async", "process"]
 OnDuplicate = Literal["return", "replace", "error"]
+
+LEAST_MEMORY, MOST_MEMORY = 16 * MB, TB
 
 LONGEST_NAME = 255
 LONGEST_KEY = 1000
@@ -66,7 +70,9 @@ class Policies(TypedDict, total=False):
 
     `key_by` and `unique_by` name parameters, whose values make a job's key and unique key;
     `unique_by="all"` takes them all. `aliases` are names the task had before. `max_retries` is
-    short for `retry=Retry(max_retries=...)`.
+    short for `retry=Retry(max_retries=...)`. `runs_in="process"` runs the function in a process of
+    its own kind, one job at a time, and `memory` (bytes or "512MB"; 16 MB to 1 TB) is what that
+    process may take.
     """
 
     name: str
@@ -77,7 +83,8 @@ class Policies(TypedDict, total=False):
     max_retries: int
     timeout: Duration
     expires: Duration
-    runs_in: Literal["thread", "async"]
+    runs_in: RunsIn
+    memory: Size
     key_by: str
     unique_by: Sequence[str] | Literal["all"]
     unique_for: Duration
@@ -94,6 +101,8 @@ class Declared(NamedTuple):
     aliases: tuple[str, ...]
     key_by: str | None
     unique_by: "tuple[str, ...] | Literal['all']"
+    runs_in: RunsIn | None
+    memory: int | None
 
     @property
     def name(self) -> str:
@@ -128,7 +137,27 @@ def declare(name: str, policies: Mapping[str, Any], parameters: Sequence[str] | 
         aliases=texts(policies.get("aliases", ()), "aliases"),
         key_by=key_by,
         unique_by=unique_by if unique_by == "all" else tuple(unique_by),
+        runs_in=_runs_in(policies),
+        memory=_memory(policies),
     )
+
+
+def _runs_in(policies: Mapping[str, Any]) -> RunsIn | None:
+    wish = policies.get("runs_in")
+    if wish is not None and wish not in get_args(RunsIn):
+        known = '"thread", "async" or "process"'
+        raise InvalidArguments(f"runs_in: expected {known}, got {wish!r}")
+    return cast(RunsIn | None, wish)
+
+
+def _memory(policies: Mapping[str, Any]) -> int | None:
+    if "memory" not in policies:
+        return None
+    if policies.get("runs_in") != "process":
+        raise InvalidArguments(
+            'memory: only a process can be held to it; say runs_in="process", too'
+        )
+    return in_bytes(policies["memory"], "memory", LEAST_MEMORY, MOST_MEMORY)
 
 
 def _check_named(policy: str, named: Iterable[Any], parameters: Sequence[str] | None) -> None:

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from mainspring import codec
 from mainspring.context import LARGEST_RESULT, Context
 from mainspring.errors import InvalidArguments, TransactionError
-from mainspring.forms import BatchForm, Form, FunctionForm
+from mainspring.forms import BatchForm, Form, FunctionForm, check_runs_in
 from mainspring.handle import Job
 from mainspring.ids import new_id
 from mainspring.job import NewJob
@@ -38,7 +38,7 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 S = TypeVar("S")
 
-Kind = Literal["thread", "async", "batch"]
+Kind = Literal["thread", "async", "batch", "process"]
 Middleware: TypeAlias = Callable[[Context], AbstractContextManager[Any]]
 
 _NAMED_OTHERWISE = {
@@ -84,27 +84,30 @@ class Registry(Protocol):
 class Task(Generic[P, R_co]):
     """A declared function. `P` are its parameters, `R` what its job results in.
 
-    `name` is stored with each job and finds the function again; `retry` and `timeout`
-    (microseconds) are its policies.
+    `name` is stored with each job and finds the function again; `retry`, `timeout`
+    (microseconds) and `memory` (bytes) are its policies.
     """
 
     def __init__(self, form: Form, registry: Registry, declared: Declared) -> None:
         self.name = declared.name
         self.aliases = declared.aliases
         self.retry = declared.retry
+        self.memory = declared.memory
         self.place = form.place
         self._form = form
         self._registry = registry
         self._template: NewJob[Any] = declared.template
         self._key_by = declared.key_by
         self._unique_by = declared.unique_by
+        self._runs_in = declared.runs_in
         self._id: bytes | None = None
         self._tx: Any = None
 
     @property
     def kind(self) -> Kind:
-        """Where the function runs: "thread" (def), "async" (async def) or "batch"."""
-        return self._form.colour
+        """Where the function runs: "thread" (def), "async" (async def), "batch", or where the
+        policy `runs_in` says."""
+        return self._runs_in or self._form.colour
 
     @property
     def timeout(self) -> int | None:
@@ -153,6 +156,7 @@ class Task(Generic[P, R_co]):
     def resolve(self) -> None:
         """Look at all annotations now, not at the first job; `TaskError`."""
         self._form.resolve()
+        check_runs_in(self._form, self._runs_in)
 
     def call(self, payload: bytes, context: Context) -> Any:
         """Call the function with a stored payload: a value, or an awaitable of it.

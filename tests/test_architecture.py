@@ -29,6 +29,7 @@ VALUES = {
     for name in (
         "errors",
         "durations",
+        "sizes",
         "retry",
         "job",
         "lifecycle",

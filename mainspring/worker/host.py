@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from mainspring.job import Cancelled, Claimed, TaskUnknown
 from mainspring.worker.backlog import Entry, fed
 from mainspring.worker.batches import Batch
-from mainspring.worker.program import BatchRunnable, Marks, Program, Runnable
+from mainspring.worker.program import BatchRunnable, Kind, Marks, Program, Runnable
 from mainspring.worker.reporter import Reporter
 from mainspring.worker.runner import Runner
 from mainspring.worker.threads import Threads
@@ -63,7 +63,7 @@ class Host:
 
     def hello(self) -> Hello:
         """What can be run here."""
-        kinds = {name: each.task.kind for name, each in self._runner.recipes.items()}
+        kinds = {name: _kind_here(each.task) for name, each in self._runner.recipes.items()}
         batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
         slots = {**self._sizes, "batch": sum(batches)}
         return Hello(dict(kinds), {k: slots[k] for k in set(kinds.values())}, self._program.url)
@@ -109,14 +109,14 @@ class Host:
     def _learn(self, name: str, task: Runnable) -> None:
         task.resolve()
         self._runner.learn(name, task)
-        way = task.name if task.kind == "batch" else task.kind
+        way = task.name if task.kind == "batch" else _kind_here(task)
         if way not in self._ways:
             self._ways[way] = self._way(task)
         self._way_of[name] = self._ways[way]
 
     def _way(self, task: Runnable) -> Way:
         match task.kind:
-            case "thread":
+            case "thread" | "process":
                 return Threads(self._runner, self._sizes["thread"], self._worn)
             case "async":
                 # asyncio takes as long to import as all the rest; many apps do without.
@@ -195,3 +195,8 @@ class Host:
         patience = STALE + way.wait if isinstance(way, Batch) else STALE
         before = time.monotonic_ns() - patience
         self._give_back(way.backlog.stale(before), stale=True)
+
+
+def _kind_here(task: Runnable) -> Kind:
+    """How the task runs in this process: what asks for one of its own shares the threads."""
+    return "thread" if task.kind == "process" else task.kind

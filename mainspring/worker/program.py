@@ -9,15 +9,15 @@ from mainspring.events import Bus
 from mainspring.retry import Retry
 from mainspring.store import Store
 
-Kind = Literal["thread", "async", "batch"]
-KINDS: tuple[Kind, ...] = ("thread", "async", "batch")
+Kind = Literal["thread", "async", "batch", "process"]
+KINDS: tuple[Kind, ...] = ("thread", "async", "batch", "process")
 
 Middleware = Callable[[Context], AbstractContextManager[Any]]
 """Entered around the call of a function; of a batch's, with the context of one of its jobs."""
 
 
 class Runnable(Protocol):
-    """A declared task at run time. `timeout` in microseconds."""
+    """A declared task at run time. `timeout` in microseconds, `memory` in bytes."""
 
     @property
     def name(self) -> str: ...
@@ -27,6 +27,8 @@ class Runnable(Protocol):
     def retry(self) -> Retry: ...
     @property
     def timeout(self) -> int | None: ...
+    @property
+    def memory(self) -> int | None: ...
     @property
     def middlewares(self) -> Sequence[Middleware]: ...
 

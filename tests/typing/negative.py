@@ -56,6 +56,10 @@ add.enqueue(1).state = "failed"  # E
 def misspelt() -> None: ...
 
 
+@tasks.task(runs_in="process", memory=1.5)  # E
+def broken_bytes() -> None: ...
+
+
 @tasks.handler("e")  # E
 def three(a: Any, b: Any, c: Any) -> None: ...
 

@@ -97,7 +97,7 @@ async def send(to: str, subject: str, *, tenant: str = "main") -> str:
             return "ok"
 
 
-@tasks.task(max_retries=0, timeout=timedelta(minutes=10))
+@tasks.task(max_retries=0, timeout=timedelta(minutes=10), runs_in="process", memory="512MB")
 def render(doc: int) -> bytes:
     return b""
 
