@@ -49,6 +49,10 @@ class Form(Protocol):
         """The same from one object, as programs give it that only know the task's name."""
         ...
 
+    def unpack(self, payload: bytes) -> Any:
+        """What a stored payload holds; `InvalidArguments` if it does not fit."""
+        ...
+
     def call(self, payload: bytes, context: Context) -> Any:
         """Call the function; `InvalidArguments` if the payload does not fit."""
         ...
@@ -86,6 +90,9 @@ class FunctionForm:
 
     def pack_object(self, payload: object) -> Packed:
         return self.arguments.pack_object(payload)
+
+    def unpack(self, payload: bytes) -> Any:
+        return _stored(payload, self.arguments.unpack)
 
     def call(self, payload: bytes, context: Context) -> Any:
         arguments = self.arguments
@@ -152,7 +159,6 @@ class BatchForm:
         return data, self._item.decode(data, self.name)
 
     def unpack(self, payload: bytes) -> Any:
-        """The item in a stored payload; `InvalidArguments` if it does not fit."""
         return _stored(payload, self._item.decode, self.name)
 
     def call(self, payload: bytes, context: Context) -> Any:
@@ -256,8 +262,11 @@ class HandlerForm:
             return data, codec.decode(data)
         return data, self._payload.decode(data, self.name)
 
+    def unpack(self, payload: bytes) -> Any:
+        return _stored(payload, self._payload.decode, self.name)
+
     def call(self, payload: bytes, context: Context) -> Any:
-        value = _stored(payload, self._payload.decode, self.name)
+        value = self.unpack(payload)
         return self.function(value, context) if self._takes_context else self.function(value)
 
     def decode_result(self, data: bytes) -> Any:

@@ -18,6 +18,7 @@ from mainspring.job import (
     Edge,
     Identified,
     NewJob,
+    Policy,
     identity,
 )
 from mainspring.retry import Retry
@@ -27,6 +28,7 @@ RunsIn: TypeAlias = Literal["thread", "async", "process"]
 OnDuplicate = Literal["return", "replace", "error"]
 
 LEAST_MEMORY, MOST_MEMORY = 16 * MB, TB
+LATEST_VERSION = 1_000_000
 
 LONGEST_NAME = 255
 LONGEST_KEY = 1000
@@ -69,7 +71,8 @@ class Policies(TypedDict, total=False):
     """What holds for all jobs of a task, unless an option of the job says otherwise.
 
     `key_by` and `unique_by` name parameters, whose values make a job's key and unique key;
-    `unique_by="all"` takes them all. `aliases` are names the task had before. `max_retries` is
+    `unique_by="all"` takes them all. `aliases` are names the task had before; `version` (1 to
+    1,000,000, default 1) is raised when payloads change, see `Task.upgrade`. `max_retries` is
     short for `retry=Retry(max_retries=...)`. `runs_in="process"` runs the function in a process of
     its own kind, one job at a time, and `memory` (bytes or "512MB"; 16 MB to 1 TB) is what that
     process may take.
@@ -77,6 +80,7 @@ class Policies(TypedDict, total=False):
 
     name: str
     aliases: Sequence[str]
+    version: int
     queue: str
     priority: int
     retry: Retry
@@ -121,7 +125,8 @@ def declare(name: str, policies: Mapping[str, Any], parameters: Sequence[str] | 
     retry = policies.get("retry", Retry())
     if "max_retries" in policies:
         retry = Retry(max_retries=policies["max_retries"])
-    empty: NewJob[Any] = NewJob(id=b"", task=text(name, "name"), payload=b"")
+    first = Policy(version=_version(policies.get("version", 1)))
+    empty: NewJob[Any] = NewJob(id=b"", task=text(name, "name"), payload=b"", policy=first)
     options = {each: policies[each] for each in policies if each in Options.__annotations__}
     key_by, unique_by = policies.get("key_by"), policies.get("unique_by", ())
     if isinstance(unique_by, str) and unique_by != "all":
@@ -140,6 +145,12 @@ def declare(name: str, policies: Mapping[str, Any], parameters: Sequence[str] | 
         runs_in=_runs_in(policies),
         memory=_memory(policies),
     )
+
+
+def _version(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LATEST_VERSION:
+        raise InvalidArguments(f"version: expected 1 to {LATEST_VERSION:,}, got {value!r}")
+    return value
 
 
 def _runs_in(policies: Mapping[str, Any]) -> RunsIn | None:

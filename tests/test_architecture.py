@@ -35,6 +35,7 @@ VALUES = {
         "lifecycle",
         "events",
         "store",
+        "presence",
         "codec",
         "dossier",
     )
@@ -78,8 +79,9 @@ SHARED_BY_ENGINES = "mainspring.engines.common"
 USER_FACING = {
     f"mainspring.{name}"
     for name in (
-        *("app", "task", "registry", "forms", "arguments", "options", "handle", "results"),
-        *("operations", "pull", "message", "leases", "intake", "workflow"),
+        *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
+        *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
+        *("intake", "workflow"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

@@ -24,6 +24,11 @@ class Runnable(Protocol):
     @property
     def kind(self) -> Kind: ...
     @property
+    def versions(self) -> range:
+        """The versions of the task whose jobs it can run."""
+        ...
+
+    @property
     def retry(self) -> Retry: ...
     @property
     def timeout(self) -> int | None: ...
@@ -53,8 +58,8 @@ class BatchRunnable(Runnable, Protocol):
     @property
     def wait(self) -> int: ...
 
-    def decode_item(self, payload: bytes, /) -> Any:
-        """The item of one job."""
+    def decode(self, payload: bytes, version: int, /) -> Any:
+        """The item of one job, made by that version of the task."""
         ...
 
     def call_many(self, items: list[Any], /) -> Sequence[Any]:
@@ -63,7 +68,8 @@ class BatchRunnable(Runnable, Protocol):
 
 
 class Marks(Protocol):
-    """One byte for each job held, in memory that outlives the process: 1 once it has begun."""
+    """One byte for each job held, in memory that outlives the process: 1 once it has begun, 2
+    once it has ended, where that is known."""
 
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...

@@ -191,6 +191,10 @@ async def agenerator() -> Any:
         ({"runs_in": "process", "memory": True}, send, "memory: expected bytes, or text like"),
         ({"runs_in": "process", "memory": "15MB"}, send, "memory: expected 16 MB to 1 TB, got"),
         ({"runs_in": "process", "memory": "1.1TB"}, send, "memory: expected 16 MB to 1 TB, got"),
+        ({"version": 0}, send, "version: expected 1 to 1,000,000, got 0"),
+        ({"version": 1_000_001}, send, "version: expected 1 to 1,000,000, got 1000001"),
+        ({"version": "2"}, send, "version: expected 1 to 1,000,000, got '2'"),
+        ({"version": True}, send, "version: expected 1 to 1,000,000, got True"),
         ({}, lambda x: x, "has no name of its own"),
         ({}, functools.partial(send, "a"), "has no name of its own"),
         ({}, Doc, "expected a function"),
@@ -488,7 +492,7 @@ def test_a_stored_payload_that_does_not_fit_is_not_worth_another_attempt() -> No
     stored: list[Callable[[], object]] = [
         lambda: work.call(b'{"x":"1"}', current()),
         lambda: tasks["typed"].call(b"3", current()),
-        lambda: index.decode_item(b'"x"'),
+        lambda: index.decode(b'"x"', 1),
         lambda: index.call(b'"x"', current()),
     ]
     for call in stored:
@@ -531,7 +535,7 @@ def test_a_batch_takes_one_item_per_job_and_gives_one_outcome_per_item() -> None
     jobs = [index.job(Doc(1)), index.job(Doc(0))]
     assert jobs[0].payload == b'{"id":1}'
     assert jobs[0].queue == "index"
-    items = [index.decode_item(job.payload) for job in jobs]
+    items = [index.decode(job.payload, 1) for job in jobs]
     assert items == [Doc(1), Doc(0)]
     one, error = index.call_many(items)
     assert one == 1
@@ -541,7 +545,7 @@ def test_a_batch_takes_one_item_per_job_and_gives_one_outcome_per_item() -> None
     with pytest.raises(InvalidArguments, match="id: expected `int`"):
         index.job({"id": "x"})  # type: ignore[arg-type]
     with pytest.raises(InvalidArguments, match="id: expected `int`"):
-        index.decode_item(b'{"id":"x"}')
+        index.decode(b'{"id":"x"}', 1)
 
 
 def test_a_batch_that_returns_nothing_has_done_all() -> None:
@@ -551,7 +555,7 @@ def test_a_batch_that_returns_nothing_has_done_all() -> None:
     def index(items: list[bytes]) -> None: ...
 
     assert index.call_many([b"a", b"b"]) == [None, None]
-    assert index.decode_item(index.job(b"\xff").payload) == b"\xff"
+    assert index.decode(index.job(b"\xff").payload, 1) == b"\xff"
 
 
 @pytest.mark.parametrize("answer", [[1], [1, 2, 3], "ab", 2, iter([1, 2])])
