@@ -4,8 +4,9 @@ import argparse
 import json
 import platform
 import sys
+from functools import partial
 
-from bench import beside, depth, drain, enqueue, footprint, hogs, latency
+from bench import beside, depth, drain, enqueue, footprint, hogs, latency, sustained
 from bench.measure import fresh, stores
 from bench.places import PLACES
 
@@ -18,9 +19,10 @@ BENCHMARKS = {
     "hogs": hogs.run,
     "depth": depth.run,
     "rivals": beside.run,
+    "sustained": sustained.run,
 }
 
-LONG = {"rivals"}
+LONG = {"rivals", "sustained"}
 """Measured only when they are named."""
 
 
@@ -30,9 +32,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="repetitions (default 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead")
     parser.add_argument("--store", choices=PLACES, default="sqlite", help="(default: sqlite)")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="length of `sustained` (default 120)"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(BENCHMARKS):
         parser.error(f"expected {', '.join(BENCHMARKS)}, got {', '.join(sorted(unknown))}")
+    plans = BENCHMARKS | {"sustained": partial(sustained.run, seconds=asked.seconds)}
     results = []
     with stores(asked.store), fresh() as app:
         health = app.health()
@@ -42,7 +48,7 @@ def main() -> None:
         )
         print(about, file=sys.stderr)
         for name in asked.names or [each for each in BENCHMARKS if each not in LONG]:
-            for figure in BENCHMARKS[name](asked.times):
+            for figure in plans[name](asked.times):
                 results.append(figure.plain())
                 print(figure.line(), file=sys.stderr if asked.json else sys.stdout, flush=True)
     if asked.json:

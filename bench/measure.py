@@ -77,12 +77,17 @@ def fresh() -> Iterator[Mainspring]:
 @contextlib.contextmanager
 def worker(app: Mainspring, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """`mainspring worker` in a process of its own, ready to take jobs; stopped at the end."""
+
+    def running() -> int:
+        return sum(each.state == "running" for each in app.workers())
+
+    before = running()
     command = [sys.executable, "-m", "mainspring", "--app", "bench.app:app", "--url", app.url]
     process = subprocess.Popen(
         [*command, "worker", *options], env=os.environ | {"BENCH_URL": app.url}, cwd=ROOT
     )
     try:
-        wait_until(lambda: any(w.state == "running" for w in app.workers()), 20, "a worker")
+        wait_until(lambda: running() > before, 20, "a worker")
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

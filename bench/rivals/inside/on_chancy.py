@@ -21,6 +21,7 @@ from workload import along, anap, anoop, store
 
 CONCURRENCY = 500
 HEARTBEAT = 10
+TUNING = f"{CONCURRENCY} coroutines on uvloop, eager polling, ends written every 0.1 s (default 1)"
 
 log = logging.getLogger("chancy-bench")
 log.setLevel(logging.WARNING)
@@ -40,6 +41,10 @@ async def work() -> None:
             await worker.wait_for_shutdown()
 
 
+def start() -> None:
+    main(work)
+
+
 class OnChancy:
     title = "Chancy on PostgreSQL"
     durability = ON_POSTGRES
@@ -47,8 +52,9 @@ class OnChancy:
     reclaim_after = HEARTBEAT + 5.0
     bulk = "push_many, 1,000 a batch; tables analyzed afterwards"
     settings: ClassVar[Mapping[Use, str]] = {
-        use: f"{count} of {CONCURRENCY} coroutines on uvloop, eager polling, ends written every 0.1 s"
-        for use, count in {"one": "1 process", "two": "2 processes", "sleeps": "2 processes"}.items()
+        "one": f"1 process, {TUNING}",
+        "two": f"2 processes, {TUNING}",
+        "sleeps": f"2 processes, {TUNING}",
     }
 
     def __init__(self) -> None:
@@ -86,7 +92,7 @@ class OnChancy:
         return self._tables.count("state", ["pending", "running", "retrying"])
 
     def workers(self, use: Use) -> list[list[str]]:
-        command = ["python", "-c", "import on_chancy as r; r.main(r.work)"]
+        command = ["python", "-c", "import on_chancy; on_chancy.start()"]
         return [command] * (1 if use == "one" else 2)
 
 

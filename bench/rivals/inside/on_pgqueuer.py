@@ -24,7 +24,7 @@ from tables import Tables
 from workload import COROUTINES, store
 
 HEARTBEAT = 10.0
-TAKE = 200
+TAKE = 100
 BATCH = 1000
 
 
@@ -45,6 +45,10 @@ async def manager() -> AsyncIterator[PgQueuer]:
 async def work() -> None:
     logging.getLogger("pgqueuer").setLevel(logging.WARNING)
     await run(manager, batch_size=TAKE, heartbeat_timeout=timedelta(seconds=HEARTBEAT))
+
+
+def start() -> None:
+    main(work)
 
 
 class OnPgQueuer:
@@ -87,7 +91,7 @@ class OnPgQueuer:
 
     def workers(self, use: Use) -> list[list[str]]:
         # Its command `pgq run` cannot start with this version of typer.
-        command = ["python", "-c", "import on_pgqueuer as r; r.main(r.work)"]
+        command = ["python", "-c", "import on_pgqueuer; on_pgqueuer.start()"]
         return [command] * (1 if use == "one" else 2)
 
 

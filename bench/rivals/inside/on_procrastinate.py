@@ -31,6 +31,10 @@ async def work(concurrency: int) -> None:
         await app.run_worker_async(concurrency=concurrency)
 
 
+def start(concurrency: int) -> None:
+    main(lambda: work(concurrency))
+
+
 class Procrastinate:
     title = "Procrastinate on PostgreSQL"
     durability = ON_POSTGRES
@@ -70,7 +74,7 @@ class Procrastinate:
 
     def workers(self, use: Use) -> list[list[str]]:
         size = SLEEPERS if use == "sleeps" else CONCURRENCY
-        code = f"import on_procrastinate as r; r.main(lambda: r.work({size}))"
+        code = f"import on_procrastinate; on_procrastinate.start({size})"
         return [["python", "-c", code]] * (1 if use == "one" else 2)
 
 

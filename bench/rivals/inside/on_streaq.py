@@ -27,10 +27,10 @@ def worker(concurrency: int) -> Worker:
 
 
 workers, sleepers = worker(CONCURRENCY), worker(1000)
-tasks = {
-    name: [one.task(silent=True, ttl=0, name=name)(function) for one in (workers, sleepers)][0]
-    for name, function in COROUTINES.items()
-}
+tasks = {}
+for one in (sleepers, workers):
+    for name, function in COROUTINES.items():
+        tasks[name] = one.task(silent=True, ttl=0, name=name)(function)
 connection = Redis.from_url(store())
 
 
@@ -73,9 +73,8 @@ class Streaq:
         return sum(int(connection.xlen(key)) for key in connection.scan_iter(_type="stream"))
 
     def workers(self, use: Use) -> list[list[str]]:
-        count, name = {"one": ("1", "workers"), "two": ("2", "workers"), "sleeps": ("2", "sleepers")}[
-            use
-        ]
+        count = "1" if use == "one" else "2"
+        name = "sleepers" if use == "sleeps" else "workers"
         return [["streaq", "run", f"on_streaq:{name}", "-w", count]]
 
 
