@@ -3,7 +3,8 @@
 On PostgreSQL, Redis and Valkey everybody is on the same server, mainspring too; SQLite stands
 beside the rivals on SQLite and on Redis. Every rival has its own best settings, which
 `python -m bench.rivals` prints, and as many jobs as keep it busy for a few seconds. The ratio is
-the median of those of each turn. A rival's jobs write 16 bytes to memory each, by which they are seen: about a microsecond.
+the median of those of each turn. A rival's jobs write 16 bytes to memory each, by which they are
+seen: about a microsecond.
 """
 
 import statistics

@@ -16,12 +16,12 @@ def run(times: int) -> list[Figure]:
         with fresh() as app, worker(app) as process:
             app.enqueue(stamp.job()).result(timeout=10)
             time.sleep(1)
-            family = family(process.pid)
-            start, spent = time.perf_counter(), sum(map(cpu_seconds, family))
+            pids = family(process.pid)
+            start, spent = time.perf_counter(), sum(map(cpu_seconds, pids))
             time.sleep(10)
-            spent = sum(map(cpu_seconds, family)) - spent
+            spent = sum(map(cpu_seconds, pids)) - spent
             cpu.append(100 * spent / (time.perf_counter() - start))
-            pss.append(sum(map(_pss, family)) / 1e6)
+            pss.append(sum(map(_pss, pids)) / 1e6)
     return [
         Figure("idle worker, parent and one child, PSS", "MB", pss),
         Figure("idle worker, processor time", "%", cpu),
