@@ -4,10 +4,11 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from bench import beside, depth, drain, enqueue, footprint, hogs, latency, sustained
-from bench.measure import fresh, stores
+from bench.measure import Figure, fresh, stores
 from bench.places import PLACES
 
 BENCHMARKS = {
@@ -27,8 +28,14 @@ LONG = {"rivals", "sustained"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    about = [f"  {name:<10} {told(plan)}" for name, plan in BENCHMARKS.items()]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join([*about, "", f"Only when they are named: {', '.join(sorted(LONG))}."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of those below")
     parser.add_argument("--times", type=int, default=5, help="repetitions (default 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead")
     parser.add_argument("--store", choices=PLACES, default="sqlite", help="(default: sqlite)")
@@ -53,6 +60,11 @@ def main() -> None:
                 print(figure.line(), file=sys.stderr if asked.json else sys.stdout, flush=True)
     if asked.json:
         print(json.dumps({"about": about, "figures": results}, indent=1))
+
+
+def told(plan: Callable[[int], list[Figure]]) -> str:
+    """What it measures, as it says itself."""
+    return (plan.__doc__ or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

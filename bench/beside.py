@@ -28,7 +28,7 @@ MOST = 40_000
 
 
 def run(times: int) -> list[Figure]:
-    """Two worker processes each."""
+    """The drain beside rivals on the same server, two worker processes each."""
     here = place()
     names = environment.names(BESIDE[here.kind])
     ours = Figure("drain sync no-ops, 2 children, in turn with rivals", "jobs/s", [])

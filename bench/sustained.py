@@ -44,7 +44,10 @@ class Sight:
 
 
 def run(times: int, seconds: float = 120.0) -> list[Figure]:
-    """Rates of the first and last 30 s (of a short run: thirds), and sizes in each half."""
+    """One producer, two workers: rates of the first and last 30 s, sizes in each half.
+
+    Of a run shorter than 90 s, the first and last third.
+    """
     runs = [_figures(list(_sights(seconds)), min(WINDOW, seconds / 3)) for _ in range(times)]
     merged = []
     for same in zip(*runs, strict=True):

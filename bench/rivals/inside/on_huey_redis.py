@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from huey import RedisHuey
+from redis import ConnectionPool
 from rival import ON_REDIS, Use
 from workload import TASKS, store
 
-huey = RedisHuey("bench", url=store(), results=False)
+pool = ConnectionPool.from_url(store(), max_connections=1000)  # by default 100, for 200 threads
+huey = RedisHuey("bench", connection_pool=pool, results=False)
 tasks = {name: huey.task()(function) for name, function in TASKS.items()}
 
 
