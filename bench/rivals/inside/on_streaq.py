@@ -16,7 +16,7 @@ from rival import ON_REDIS, Use
 from streaq import Worker
 from workload import COROUTINES, store
 
-CONCURRENCY = 256
+CONCURRENCY = 64
 IDLE = 10.0
 BATCH = 1000
 
