@@ -7,7 +7,18 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import beside, depth, drain, enqueue, footprint, hogs, latency, sustained
+from bench import (
+    beside,
+    depth,
+    drain,
+    endurance,
+    enqueue,
+    footprint,
+    hogs,
+    latency,
+    processes,
+    sustained,
+)
 from bench.measure import Figure, fresh, stores
 from bench.places import PLACES
 
@@ -18,12 +29,14 @@ BENCHMARKS = {
     "sleepers": latency.sleepers,
     "footprint": footprint.run,
     "hogs": hogs.run,
+    "processes": processes.run,
+    "endurance": endurance.run,
     "depth": depth.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }
 
-LONG = {"rivals", "sustained"}
+LONG = {"rivals", "sustained", "endurance"}
 """Measured only when they are named."""
 
 

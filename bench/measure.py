@@ -75,14 +75,16 @@ def fresh() -> Iterator[Mainspring]:
 
 
 @contextlib.contextmanager
-def worker(app: Mainspring, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    app: Mainspring, *options: str, module: str = "bench.app:app"
+) -> Iterator[subprocess.Popen[bytes]]:
     """`mainspring worker` in a process of its own, ready to take jobs; stopped at the end."""
 
     def running() -> int:
         return sum(each.state == "running" for each in app.workers())
 
     before = running()
-    command = [sys.executable, "-m", "mainspring", "--app", "bench.app:app", "--url", app.url]
+    command = [sys.executable, "-m", "mainspring", "--app", module, "--url", app.url]
     process = subprocess.Popen(
         [*command, "worker", *options], env=os.environ | {"BENCH_URL": app.url}, cwd=ROOT
     )
