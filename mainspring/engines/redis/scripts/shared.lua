@@ -482,7 +482,8 @@ end
 -- --- ends and dependents ------------------------------------------------------------------------
 
 -- `kids:n` has the dependents of a job: 0 satisfied, 1 waiting, 2 waiting, but to run anyway.
--- `fell:n` has those that were cancelled because of it. `parents:n` are all edges the other way.
+-- `fell:n` has those that were cancelled because of it, `stay:n` those of them that could not come
+-- back when it was replayed. `parents:n` are all edges the other way.
 
 local function parents_of(job)
   if not job.parents then
@@ -498,6 +499,7 @@ local function drop_edges(job)
   for parent in pairs(parents_of(job)) do
     zset('kids:' .. parent, job.n, false)
     sset('fell:' .. parent, job.n, false)
+    sset('stay:' .. parent, job.n, false)
   end
   job.parents, job.relinked = {}, true
   touch(job)
@@ -650,15 +652,15 @@ local function remove(job)
   leave(job)
   if has(job.flags, EDGES) then drop_edges(job) end
   if has(job.bits, PARENT) then
-    for _, child in ipairs(call('SMEMBERS', K .. 'fell:' .. n)) do
+    for _, child in ipairs(call('SUNION', K .. 'fell:' .. n, K .. 'stay:' .. n)) do
       sset('parents:' .. child, n, false)
     end
     for _, child in ipairs(call('ZRANGE', K .. 'kids:' .. n, 0, -1)) do
       sset('parents:' .. child, n, false)
     end
-    gone[#gone + 1] = K .. 'kids:' .. n
-    gone[#gone + 1] = K .. 'fell:' .. n
+    for _, key in ipairs({'kids:', 'fell:', 'stay:'}) do gone[#gone + 1] = K .. key .. n end
     sset('releases', n, false)
+    sset('returns', n, false)
   end
   if has(job.flags, EXTRA) then
     local rare = extra(job)

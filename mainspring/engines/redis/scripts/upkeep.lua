@@ -96,6 +96,7 @@ end
 local touched, done = 0, nil
 repeat
   done = work_off(limit - touched)
+  done = done + go_on_returning(limit - touched - done)
   touched = touched + done
 until done == 0 or touched >= limit
 for _, name in ipairs(all_queues()) do
