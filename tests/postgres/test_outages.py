@@ -1,15 +1,18 @@
 """Servers that go away: the store comes back with them, and nothing is lost or done twice."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from mainspring.engines import open_store
-from mainspring.errors import StoreFull, StoreUnavailable
+from mainspring.errors import StoreFull, StoreUnavailable, UniqueBusy
 from mainspring.ids import new_token
 from mainspring.job import State, Succeeded
 from mainspring.lifecycle import decide
@@ -97,6 +100,94 @@ def test_a_restarted_server_is_found_again(server: Server, how: signal.Signals) 
     assert len(claim(store)) == 1
     assert_sound(store)
     store.close()
+
+
+STANDS_STILL = """
+import os, signal, sys
+from mainspring.engines import open_store
+from mainspring.engines.postgres import writer
+from mainspring.engines.postgres.step import Step
+from mainspring.job import NewJob, State, Transition
+from mainspring.store import Claim, Grant
+
+url, verb = sys.argv[1:]
+shorter = writer.BEGIN.replace(b"session_timeout = '10s'", b"session_timeout = '1s'")
+assert shorter != writer.BEGIN
+store = open_store(url)
+claim = Claim(grant=Grant(token=7, worker="still", lease=500_000), limit=1, slots=1)
+jobs = store.exchange([], claim).jobs
+ends = [Transition(job.number, job.token, State.COMPLETED) for job in jobs]
+twin = NewJob(id=bytes(15) + b"1", task="t", payload=b"{}", unique="k")
+writer.BEGIN, finish = shorter, Step.finish
+
+def stand_still(step):
+    Step.finish = finish
+    finish(step)
+    os.write(1, b"all is written but the commit\\n")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+Step.finish = stand_still
+lost = verb == "finish" and store.exchange(ends).lost
+duplicate = verb == "insert" and store.insert([twin])[0].duplicate_of
+print("too late" if lost or duplicate else "done")
+"""
+
+
+def standing_still(url: str, verb: str) -> subprocess.Popen[bytes]:
+    """A process that was stopped in the middle of a transaction."""
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", STANDS_STILL, url, verb], cwd=root, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"all is written")
+    return process
+
+
+def going_on(process: subprocess.Popen[bytes]) -> str:
+    """What it says in the end."""
+    process.send_signal(signal.SIGCONT)
+    said, _ = process.communicate(timeout=30)
+    return said.decode().strip()
+
+
+def test_who_stands_still_in_the_middle_of_a_finish_keeps_the_job_from_nobody(
+    store: Store, url: str
+) -> None:
+    job = new()
+    store.insert([job])
+    process = standing_still(url, "finish")
+    others = [new() for _ in range(10)]
+    store.insert(others)
+    held = claim(store)
+    assert ids(held) == ids(others)
+    store.exchange([decide(each, Succeeded()) for each in held])
+    grant = Grant(token=new_token(), worker="w", lease=60_000_000)
+    end = time.monotonic() + 20
+    while not (taken := store.reclaim(grant, 10)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert ids(taken) == [job.id]
+    assert store.exchange([decide(taken[0], Succeeded())]).lost == ()
+    assert going_on(process) == "too late"
+    assert store.counts()["default"][State.COMPLETED] == 11
+
+
+def test_who_stands_still_in_the_middle_of_an_insert_keeps_the_key_from_nobody(
+    store: Store, url: str
+) -> None:
+    process = standing_still(url, "insert")
+    mine = new(unique="k")
+    end = time.monotonic() + 20
+    while True:
+        try:
+            (stored,) = store.insert([mine])
+            break
+        except UniqueBusy:
+            assert time.monotonic() < end
+    assert stored.duplicate_of is None
+    assert going_on(process) == "too late"
+    assert store.counts()["default"][State.PENDING] == 1
 
 
 def test_a_signal_outlives_the_server(server: Server) -> None:
