@@ -55,17 +55,24 @@ class Server:
     """A server, started when it is made."""
 
     def __init__(
-        self, host: str | None = None, within: Sequence[str] = (), **settings: str
+        self,
+        host: str | None = None,
+        within: Sequence[str] = (),
+        data: Path | None = None,
+        **settings: str,
     ) -> None:
-        """`within` is a command that runs the command after it on another machine, `host`."""
+        """`within` is a command that runs the command after it on another machine, `host`. `data`
+        is where the data is to be, if that matters."""
         self._programs = programs()
         self._within = within
         self._folder = tempfile.mkdtemp(prefix="mainspring-postgres-")
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
+        self._data = f"{self._folder}/data" if data is None else str(data)
         if self._user is not None:
-            shutil.chown(self._folder, self._user)
+            for folder in {Path(self._folder), Path(self._data).parent}:
+                shutil.chown(folder, self._user)
         self.url = f"postgresql://tests@/postgres?host={self._folder}&port=5432"
         self._run("initdb", "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
@@ -75,10 +82,6 @@ class Server:
                 rules.write("host all all all trust\n")
             self.url = f"postgresql://tests@{host}:5432/postgres?connect_timeout=5"
         self.start()
-
-    @property
-    def _data(self) -> str:
-        return f"{self._folder}/data"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -115,6 +118,13 @@ class Server:
         """End it: SIGINT ends all sessions first, SIGQUIT drops everything."""
         if self._process is not None:
             self._process.send_signal(how)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a power failure does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(START_SECONDS)
             self._process = None
 
