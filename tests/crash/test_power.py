@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -79,20 +78,12 @@ ENGINES: dict[str, Engine] = {
 }
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that a server without rights may enter."""
-    with tempfile.TemporaryDirectory(prefix="mainspring-power-") as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
-
-
 @pytest.mark.parametrize("cut", range(CUTS))
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())
 def test_what_was_acknowledged_outlives_a_power_failure(
-    place: Path, engine: Engine, cut: int
+    open_folder: Path, engine: Engine, cut: int
 ) -> None:
-    with volume(place, megabytes=256) as folder, engine(folder) as disk:
+    with volume(open_folder, megabytes=256) as folder, engine(folder) as disk:
         open_store(disk.url).close()
         programs = [PRODUCER, PRODUCER, WORKER]
         seconds = 2 * disk.window

@@ -121,10 +121,11 @@ def test_a_server_that_is_ended_under_load_loses_and_doubles_nothing(
         produced.set()
         producer.join()
         place.wait_until_done(60)
-        verdict = judge(read(place.history), place.ended())
+        ended = place.ended()
+        verdict = judge(read(place.history), ended)
         assert verdict.broken == []
         assert verdict.refused >= RESTARTS, "nobody noticed: this run is no evidence"
-        assert {job.state for job in place.ended()} == {"completed"}
+        assert {job.state for job in ended} == {"completed"}
         assert place.app.check() == []
 
 

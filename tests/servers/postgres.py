@@ -59,10 +59,11 @@ class Server:
         host: str | None = None,
         within: Sequence[str] = (),
         data: Path | None = None,
+        wal: Path | None = None,
         **settings: str,
     ) -> None:
         """`within` is a command that runs the command after it on another machine, `host`. `data`
-        is where the data is to be, if that matters."""
+        and `wal` are where the data and its log are to be, if that matters."""
         self._programs = programs()
         self._within = within
         self._folder = tempfile.mkdtemp(prefix="mainspring-postgres-")
@@ -71,11 +72,12 @@ class Server:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self._data = f"{self._folder}/data" if data is None else str(data)
         if self._user is not None:
-            for folder in {Path(self._folder), Path(self._data).parent}:
-                shutil.chown(folder, self._user)
+            for path in (Path(self._folder, "any"), Path(self._data), wal or Path(self._data)):
+                shutil.chown(path.parent, self._user)
         self.url = f"postgresql://tests@/postgres?host={self._folder}&port=5432"
         self._run("initdb", "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8",
-                  "--locale=C", "--no-sync")  # fmt: skip
+                  "--locale=C", "--no-sync", "--wal-segsize=1",
+                  *(() if wal is None else ("--waldir", wal)))  # fmt: skip
         if host is not None:
             self._settings["listen_addresses"] = host
             with open(f"{self._data}/pg_hba.conf", "a") as rules:
@@ -121,6 +123,12 @@ class Server:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._process is not None
+        self._process.wait(START_SECONDS)
+        self._process = None
+
     def kill(self) -> None:
         """End it and all its children at once, as a power failure does."""
         if self._process is not None:
@@ -133,7 +141,7 @@ class Server:
         self.end(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run(
             [self._programs / program, *arguments],
             check=True,
