@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.errors import StoreFull, StoreUnavailable, UniqueBusy
 from mainspring.ids import new_token
-from mainspring.job import State, Succeeded
+from mainspring.job import Select, State, Succeeded
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Store
+from mainspring.store import Claim, Grant, Presence, Store
 from tests.contract.stage import assert_sound, ids, new
 from tests.servers.postgres import Server
 
@@ -227,19 +228,55 @@ def test_without_a_listener_a_signal_waits_and_nothing_else(url: str) -> None:
     store.close()
 
 
-def test_too_many_connections_pass(server: Server) -> None:
+def test_who_has_a_connection_works_on_while_all_others_are_refused(server: Server) -> None:
     store = open_store(server.url)
+    store.insert([first := new()])
     crowd = []
+    with pytest.raises(psycopg.OperationalError, match="too many clients"):
+        while True:
+            crowd.append(psycopg.connect(server.url))
     try:
-        while len(crowd) < 100:
-            crowd.append(psycopg.connect(server.url.replace("tests@", "nobody@")))
-    except psycopg.OperationalError:
-        pass
-    for connection in crowd:
-        connection.close()
+        (held,) = claim(store)
+        assert held.id == first.id
+        assert store.exchange([decide(held, Succeeded())]).lost == ()
+        with pytest.raises(StoreUnavailable, match="too many clients"):
+            open_store(server.url)
+        # A second thread needs a second connection.
+        with store._parts.writer.lend(), pytest.raises(StoreUnavailable, match="too many"):  # type: ignore[attr-defined]
+            claim(store)
+    finally:
+        for connection in crowd:
+            connection.close()
     store.insert([new()])
-    assert len(claim(store)) == 1
+    assert [job.attempt for job in claim(store)] == [1]
+    assert_sound(store)
     store.close()
+
+
+def test_a_verb_in_a_deadlock_with_somebody_else_is_done_in_the_end(
+    store: Store, session: Session, schema: str
+) -> None:
+    parents = [new() for _ in range(2)]
+    store.insert(parents)
+    low, high = (job.number for job in claim(store))
+    lock = f"UPDATE {schema}.running SET losses = losses WHERE number = %s"
+    session.execute("BEGIN; SET LOCAL deadlock_timeout = '3s'")  # the other is the victim
+    session.execute(lock, (high,))
+    done = threading.Thread(
+        target=store.cancel, args=(Select(states=(State.RUNNING,)),), kwargs={"reason": "stop"}
+    )
+    done.start()
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    end = time.monotonic() + 20
+    while session.execute(waits).fetchall() == [(0,)]:
+        assert time.monotonic() < end
+    with suppress(psycopg.errors.DeadlockDetected):
+        session.execute(lock, (low,))
+    session.execute("ROLLBACK")
+    done.join(20)
+    presence = Presence(id="w", host="h", pid=1, started=1, state="running")
+    token = session.execute(f"SELECT min(token) FROM {schema}.granted").fetchall()[0][0]
+    assert store.heartbeat(presence, [token], 60_000_000).cancel == (low, high)
 
 
 def test_a_serializable_default_changes_nothing(server: Server) -> None:
