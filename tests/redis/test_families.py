@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mainspring.durations import DAY
 from mainspring.engines import open_store
 from mainspring.job import Select, State
+from mainspring.store import Settings
 from tests.contract.stage import Stage, Time, assert_sound, ids, new, retries
 from tests.servers.redis import in_folder, redis_url, valkey_url
 
@@ -59,6 +61,43 @@ def test_families_of_many_replayed_together_share_a_slice(stage: Stage) -> None:
     assert blocked(stage) == SLICE
     stage.tidy()
     assert blocked(stage) == 3_000
+
+
+@pytest.mark.parametrize("state", ["waiting", "fallen"])
+def test_a_delete_takes_a_script_for_each_slice(stage: Stage, state: str) -> None:
+    parent = new(policy=retries(0))
+    stage.insert(parent, *(new(queue="children").after(parent) for _ in range(MANY)))
+    if state == "fallen":
+        stage.fail(stage.take())
+        stage.tidy()
+    before = scripts_run(stage)
+    assert stage.store.delete(Select(ids=(parent.id,)), now=stage.now).ids == (parent.id,)
+    assert scripts_run(stage) - before > MANY // SLICE
+    assert stage.gone(parent)
+    assert stage.count(State.CANCELLED, "children") == MANY
+    assert stage.store.check() == []
+
+
+def test_retention_takes_a_slice_of_dependents_at_a_time(stage: Stage) -> None:
+    parent = new(policy=retries(0))
+    stage.insert(parent, *(new(queue="children").after(parent) for _ in range(MANY)))
+    stage.store.configure("children", Settings(keep_cancelled=30 * DAY))
+    stage.fail(stage.take())
+    stage.tidy()
+    stage.time.passes("15d")
+    rounds = 0
+    while not stage.gone(parent):
+        assert stage.store.upkeep(now=stage.now) > 0
+        assert stage.store.check() == []
+        rounds += 1
+    assert rounds >= MANY // SLICE
+    assert stage.count(State.CANCELLED, "children") == MANY
+
+
+def scripts_run(stage: Stage) -> int:
+    told = stage.store._parts.client.redis.info("commandstats")  # type: ignore[attr-defined]
+    calls: int = told["cmdstat_evalsha"]["calls"]
+    return calls
 
 
 def test_who_cannot_come_back_stops_no_other_and_comes_with_a_later_replay(stage: Stage) -> None:
