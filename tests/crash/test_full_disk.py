@@ -1,7 +1,6 @@
 """The disk of a PostgreSQL server fills up under load, and is given space again."""
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mainspring.errors import StoreFull, StoreUnavailable
+from mainspring.errors import StoreFull
+from mainspring.job import NewJob
 from tests.crash.arena import Arena, arena, until
 from tests.crash.history import judge, read
 from tests.crash.power import volume
+from tests.crash.producer import producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS, Server
 
@@ -50,42 +51,8 @@ def full(folder: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-class Producer:
-    """Enqueues as long as it is let, and again what was not answered."""
-
-    def __init__(self, place: Arena) -> None:
-        self._place = place
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-        self.refusals: list[str] = []
-        self.trouble = threading.Event()
-        self._thread.start()
-
-    def _work(self) -> None:
-        number = 0
-        while not self._stop.is_set():
-            marks = [f"job-{number + i}-{'x' * 500}" for i in range(20)]
-            number += len(marks)
-            self._insist(marks)
-            self._stop.wait(0.02)
-
-    def _insist(self, marks: list[str]) -> None:
-        jobs = [note.job(mark, 0.001) for mark in marks]
-        while True:
-            try:
-                self._place.app.enqueue_many(jobs)
-                break
-            except (StoreFull, StoreUnavailable) as error:
-                self.refusals.append(f"{type(error).__name__}: {error}")
-                self.trouble.set()
-                self._place.recorder.record("refused")
-                time.sleep(0.02)
-        for mark in marks:
-            self._place.recorder.record("inserted", mark=mark)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
+def job(mark: str) -> NewJob[str]:
+    return note.job(mark, 0.001)
 
 
 def test_a_full_disk_refuses_jobs_in_words_loses_none_and_heals_by_itself(
@@ -98,15 +65,16 @@ def test_a_full_disk_refuses_jobs_in_words_loses_none_and_heals_by_itself(
     ):
         place.start_worker("--threads", "4")
         place.wait_until_running(1)
-        producer = Producer(place)
-        with full(folder):
-            assert producer.trouble.wait(60)
-            for _ in until(1.5):
-                place.recorder.record("fault", who="the disk is full")
-                time.sleep(0.1)
-            assert all("StoreFull" in words for words in producer.refusals), producer.refusals
-            assert "no space left" in producer.refusals[0]
-        _all_is_well(place, producer)
+        with producing(place, job, name="x" * 500) as producer:
+            with full(folder):
+                assert producer.refused.wait(60)
+                for _ in until(1.5):
+                    place.recorder.record("fault", who="the disk is full")
+                    time.sleep(0.1)
+            _wait_until_healed(place)
+        assert {type(each) for each in producer.refusals} == {StoreFull}
+        assert "no space left" in str(producer.refusals[0])
+        _all_is_well(place)
 
 
 def test_a_server_that_cannot_write_its_log_ends_and_loses_nothing(
@@ -119,20 +87,23 @@ def test_a_server_that_cannot_write_its_log_ends_and_loses_nothing(
     ):
         place.start_worker("--threads", "4")
         place.wait_until_running(1)
-        producer = Producer(place)
-        with full(folder):
-            postgres.wait()
-            place.recorder.record("fault", who="the server is gone")
-        postgres.start()
-        _all_is_well(place, producer)
+        with producing(place, job, name="x" * 500):
+            with full(folder):
+                postgres.wait()
+                place.recorder.record("fault", who="the server is gone")
+            postgres.start()
+            _wait_until_healed(place)
+        _all_is_well(place)
 
 
-def _all_is_well(place: Arena, producer: Producer) -> None:
+def _wait_until_healed(place: Arena) -> None:
     healed = time.time_ns() // 1000
     while not place.has_heard_of_all_since(healed):
         place.recorder.record("fault", who="there is space again")
         time.sleep(0.05)
-    producer.stop()
+
+
+def _all_is_well(place: Arena) -> None:
     place.wait_until_done(60)
     ended = place.ended()
     verdict = judge(read(place.history), ended)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.arena import Arena, arena, children, until
+from mainspring.job import NewJob
+from tests.crash.arena import arena, children, until
 from tests.crash.conftest import URLS
 from tests.crash.history import judge, read
+from tests.crash.producer import producing
 from tests.crash.workload import note
 
 LEASE = 1.5
@@ -40,20 +41,16 @@ def test_a_worker_that_stands_still_for_three_leases_loses_and_doubles_nothing(
     tmp_path: Path, engine: str
 ) -> None:
     with arena(tmp_path, URLS[engine](tmp_path)) as place:
-        produced = threading.Event()
-        producer = threading.Thread(target=_produce, args=(place, produced))
-        producer.start()
-        for _ in range(2):
-            place.start_worker("--threads", "4")
-        place.wait_until_running(2)
-        time.sleep(0.5)
-        with standing_still(place.workers[0].pid):
-            for _ in until(3 * LEASE):
-                place.recorder.record("fault", who="a worker stands still")
-                time.sleep(0.1)
-        place.recorder.record("fault", who="it goes on")
-        produced.set()
-        producer.join()
+        with producing(place, job, many=1):
+            for _ in range(2):
+                place.start_worker("--threads", "4")
+            place.wait_until_running(2)
+            time.sleep(0.5)
+            with standing_still(place.workers[0].pid):
+                for _ in until(3 * LEASE):
+                    place.recorder.record("fault", who="a worker stands still")
+                    time.sleep(0.1)
+            place.recorder.record("fault", who="it goes on")
         place.wait_until_done(60)
         ended = place.ended()
         verdict = judge(read(place.history), ended)
@@ -63,14 +60,6 @@ def test_a_worker_that_stands_still_for_three_leases_loses_and_doubles_nothing(
         assert place.app.check() == []
 
 
-def _produce(place: Arena, stop: threading.Event) -> None:
-    """Short jobs, and some that take longer than a lease."""
-    number = 0
-    while not stop.is_set():
-        marks = [f"job-{number + i}" for i in range(5)]
-        number += len(marks)
-        seconds = [0.05] * 4 + [1.2 * LEASE if number % 50 == 0 else 0.05]
-        place.app.enqueue_many(map(note.job, marks, seconds))
-        for mark in marks:
-            place.recorder.record("inserted", mark=mark)
-        stop.wait(0.1)
+def job(mark: str) -> NewJob[str]:
+    """A short one, and now and then one that takes longer than a lease."""
+    return note.job(mark, 1.2 * LEASE if mark.endswith("00") else 0.05)

@@ -3,7 +3,6 @@ history is held against the promises."""
 
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +12,9 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from mainspring.errors import StoreUnavailable
-from mainspring.job import NewJob
-from tests.crash.arena import Arena, arena
+from tests.crash.arena import arena
 from tests.crash.history import judge, read
+from tests.crash.producer import producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as PostgresServer
@@ -101,25 +99,21 @@ def test_a_server_that_is_ended_under_load_loses_and_doubles_nothing(
     tmp_path: Path, make: Callable[[], Any]
 ) -> None:
     with nemesis(make) as server, arena(tmp_path, server.url) as place:
-        produced = threading.Event()
-        producer = threading.Thread(target=_produce, args=(place, produced))
-        producer.start()
-        for _ in range(2):
-            place.start_worker("--threads", "4")
-        place.wait_until_running(2)
-        for _ in range(RESTARTS):
-            time.sleep(0.5)
-            place.recorder.record("fault", who="the server is ended")
-            server.strike()
-            time.sleep(0.3)
-            server.heal()
-            # Until they are connected again nobody can renew a lease.
-            healed = time.time_ns() // 1000
-            while not place.has_heard_of_all_since(healed):
-                place.recorder.record("fault", who="the server is back")
-                time.sleep(0.05)
-        produced.set()
-        producer.join()
+        with producing(place, lambda mark: note.job(mark, 0.02)):
+            for _ in range(2):
+                place.start_worker("--threads", "4")
+            place.wait_until_running(2)
+            for _ in range(RESTARTS):
+                time.sleep(0.5)
+                place.recorder.record("fault", who="the server is ended")
+                server.strike()
+                time.sleep(0.3)
+                server.heal()
+                # Until they are connected again nobody can renew a lease.
+                healed = time.time_ns() // 1000
+                while not place.has_heard_of_all_since(healed):
+                    place.recorder.record("fault", who="the server is back")
+                    time.sleep(0.05)
         place.wait_until_done(60)
         ended = place.ended()
         verdict = judge(read(place.history), ended)
@@ -127,25 +121,3 @@ def test_a_server_that_is_ended_under_load_loses_and_doubles_nothing(
         assert verdict.refused >= RESTARTS, "nobody noticed: this run is no evidence"
         assert {job.state for job in ended} == {"completed"}
         assert place.app.check() == []
-
-
-def _produce(place: Arena, stop: threading.Event) -> None:
-    number = 0
-    while not stop.is_set():
-        marks = [f"job-{number + i}" for i in range(10)]
-        number += len(marks)
-        _insist(place, [note.job(mark, 0.02) for mark in marks])
-        for mark in marks:
-            place.recorder.record("inserted", mark=mark)
-        stop.wait(0.02)
-
-
-def _insist(place: Arena, jobs: list[NewJob[str]]) -> None:
-    """Enqueue; the same again if it was not answered."""
-    while True:
-        try:
-            place.app.enqueue_many(jobs)
-            return
-        except StoreUnavailable:
-            place.recorder.record("refused")
-            time.sleep(0.02)

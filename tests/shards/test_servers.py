@@ -1,20 +1,20 @@
 """Shards on servers of two kinds: one is killed and comes back, the other goes on."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from mainspring import Mainspring
-from mainspring.errors import StoreUnavailable
-from mainspring.job import NewJob, State
+from mainspring.job import State
 from tests.crash.arena import Arena, arena
 from tests.crash.history import judge, read
+from tests.crash.producer import Producer, producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as PostgresServer
@@ -62,49 +62,16 @@ def two() -> Iterator[Two]:
     two.redis.remove()
 
 
-class Producer:
-    """Enqueues to a queue of its own, and again what was not answered."""
-
-    def __init__(self, place: Arena, queue: str) -> None:
-        self._place, self._queue = place, queue
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-        self.stored = 0
-        self._thread.start()
-
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            marks = [f"{self._queue}-{self.stored + n}" for n in range(5)]
-            jobs = [note.using(queue=self._queue).job(mark, 0.01) for mark in marks]
-            while not self._enqueued(jobs):
-                self._place.recorder.record("refused")
-                if self._stop.wait(0.02):
-                    return
-            for mark in marks:
-                self._place.recorder.record("inserted", mark=mark)
-            self.stored += len(marks)
-            self._stop.wait(0.02)
-
-    def _enqueued(self, jobs: list[NewJob[Any]]) -> bool:
-        try:
-            self._place.app.enqueue_many(jobs)
-        except StoreUnavailable:
-            return False
-        return True
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
 @contextmanager
 def producers(place: Arena, *queues: str) -> Iterator[dict[str, Producer]]:
-    made = {queue: Producer(place, queue) for queue in queues}
-    try:
-        yield made
-    finally:
-        for each in made.values():
-            each.stop()
+    """One for each queue."""
+    with ExitStack() as stack:
+        yield {
+            queue: stack.enter_context(
+                producing(place, partial(note.using(queue=queue).job, seconds=0.01), name=queue)
+            )
+            for queue in queues
+        }
 
 
 def eventually(holds: Callable[[], object]) -> None:
