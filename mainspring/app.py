@@ -37,6 +37,7 @@ from mainspring.options import Options, apply, given_id, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
 from mainspring.results import Waiter
+from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
 from mainspring.twins import in_thread
@@ -162,15 +163,24 @@ class Mainspring(Operations):
         threads: int = 8,
         tasks: int = 1000,
         processes: int = 1,
+        max_processes: int | None = None,
         process_slots: int | None = None,
+        priorities: tuple[int, int] | None = None,
+        max_jobs: int | None = None,
+        max_age: Duration | None = None,
+        max_memory: Size | None = None,
         in_process: bool = False,
         lease: Duration = 15.0,
         grace: Duration = 30.0,
     ) -> "Worker":
         """A worker for these queues, in this order, or for all: `run()` it, or use it in `with`.
 
-        Each of `processes` children runs up to `threads` functions on threads and `tasks`
-        coroutines. They import this app, so it must be a global of a module. `in_process=True`
+        Each of `processes` children (`max_processes` while much waits) runs up to `threads`
+        functions on threads and `tasks` coroutines; tasks that want a process of their own have
+        `process_slots`. A child is replaced after `max_jobs`, `max_age` or at `max_memory`.
+        `priorities`, the lowest and the highest, leave jobs of others to other workers.
+
+        The children import this app, so it must be a global of a module. `in_process=True`
         runs everything here: for tests and small services, since a function that computes delays
         the worker's own work. A stop waits up to `grace` for running jobs.
         """
@@ -184,7 +194,12 @@ class Mainspring(Operations):
             threads=threads,
             tasks=tasks,
             processes=processes,
+            max_processes=max_processes,
             process_slots=process_slots,
+            priorities=priorities,
+            max_jobs=max_jobs,
+            max_age=max_age,
+            max_memory=max_memory,
             in_process=in_process,
             lease=lease,
             grace=grace,
