@@ -66,7 +66,7 @@ def test_a_waiter_is_told_when_the_caller_commits(store: Store) -> None:
 @pytest.mark.parametrize("what", [None, "text", object()])
 def test_what_is_no_connection_is_refused(store: Store, what: object) -> None:
     if what is not None:
-        with pytest.raises(TransactionError, match="expected a psycopg"):
+        with pytest.raises(TransactionError, match="expected a connection of psycopg"):
             store.insert([new()], connection=what)
 
 
@@ -112,6 +112,6 @@ def test_a_transaction_that_failed_is_refused(store: Store) -> None:
     with psycopg.connect(server_url()) as connection:
         with pytest.raises(psycopg.errors.DivisionByZero):
             connection.execute("SELECT 1/0")
-        with pytest.raises(TransactionError, match="can go on"):
+        with pytest.raises(TransactionError, match="cannot go on"):
             store.insert([new()], connection=connection)
         connection.rollback()
