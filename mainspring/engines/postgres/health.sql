@@ -7,8 +7,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
     FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'),
     0)::float8,
   coalesce(t.size, 0)::float8, coalesce(t.dead, 0)::float8,
-  (SELECT count(*) FROM pg_stat_activity), current_setting('max_connections')::int,
-  pg_backend_pid()
+  (SELECT count(*) FROM pg_stat_activity), current_setting('max_connections')::int
 FROM (
   SELECT sum(pg_total_relation_size(c.oid)) AS size, sum(s.n_dead_tup) AS dead
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
