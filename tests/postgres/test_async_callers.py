@@ -275,6 +275,21 @@ def test_a_waiter_is_told_when_the_loops_transaction_commits(app: Mainspring, wa
     heard.close()
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_what_a_connection_of_sqlalchemy_commits_by_itself_is_there(
+    app: Mainspring, driver: str
+) -> None:
+    async def main() -> None:
+        async with alchemy_connection(driver) as connection:
+            await note.using(tx=connection).aenqueue(1)
+            await connection.commit()
+            await note.using(tx=connection).aenqueue(2)
+            await connection.rollback()
+
+    asyncio.run(main())
+    assert [job.payload["n"] for job in app.find()] == [1]
+
+
 # --- completing ----------------------------------------------------------------------------------
 
 

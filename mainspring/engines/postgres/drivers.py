@@ -44,7 +44,8 @@ class Caller:
         self.ours = begin is not None
         self._begin = begin or b"BEGIN"
         self._do = _doing(loop)
-        self._driver = _driver(self.given, loop, self._do)
+        self._below = _below(self.given, self._do)
+        self._driver = _driver(self.given, self._below, loop, self._do)
 
     @property
     def session(self) -> psycopg.Connection[Any] | Afar:
@@ -69,9 +70,15 @@ class Caller:
 
     def must_have_stayed_open(self) -> None:
         """`TransactionError` if the caller ended the transaction, or it failed."""
-        if not self._driver.is_open():
+        if not self._driver.is_open() or not self._is_same():
             raise TransactionError("the transaction was ended inside the block; leave that to it")
         self.must_be_open()
+
+    def _is_same(self) -> bool:
+        """Whether SQLAlchemy has not given the driver's connection back to its pool meanwhile."""
+        if not _is_of_alchemy(self.given):
+            return True
+        return self.given.in_transaction() and _below(self.given, self._do) is self._below
 
     def commit(self) -> None:
         """End it well."""
@@ -130,9 +137,7 @@ def _must_suit(given: Any, loop: OnLoop | None) -> None:
         )
 
 
-def _driver(given: Any, loop: OnLoop | None, do: Do) -> Driver:
-    """The driver's connection: given itself, or below a session or connection of SQLAlchemy's."""
-    below = _below(given, do)
+def _driver(given: Any, below: Any, loop: OnLoop | None, do: Do) -> Driver:
     if isinstance(below, psycopg.Connection):
         return _Psycopg(given, below, below, do)
     if isinstance(below, psycopg.AsyncConnection) and loop is not None:
@@ -149,14 +154,19 @@ def _driver(given: Any, loop: OnLoop | None, do: Do) -> Driver:
 
 
 def _below(given: Any, do: Do) -> Any:
+    """The driver's connection: given itself, or below a session or connection of SQLAlchemy's."""
+    if not _is_of_alchemy(given):
+        return given
     connection = given
-    if callable(getattr(type(connection), "connection", None)):
-        connection = do(connection.connection)  # of a session
+    if callable(getattr(type(given), "connection", None)):
+        connection = do(given.connection)  # of a session
+    elif not given.in_transaction():
+        do(given.begin)  # else its commit would do nothing
     if hasattr(connection, "get_raw_connection"):
         pooled = do(connection.get_raw_connection)
     else:
-        pooled = getattr(connection, "connection", None)
-    return getattr(pooled, "driver_connection", connection)
+        pooled = connection.connection
+    return pooled.driver_connection
 
 
 class _Psycopg:
@@ -175,7 +185,8 @@ class _Psycopg:
         return "in autocommit mode with none: begin one" if self._below.autocommit else ""
 
     def is_open(self) -> bool:
-        return bool(self._below.info.transaction_status != TransactionStatus.IDLE)
+        closed = (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+        return self._below.info.transaction_status not in closed
 
     def begin(self, statement: bytes) -> None:
         if self._below.autocommit and self._below is self._given:
@@ -247,6 +258,10 @@ class _AsyncpgBelow(_Asyncpg):
 def is_of_a_driver(error: BaseException) -> bool:
     """Whether a driver raised it, or SQLAlchemy, which keeps the driver's as `orig`."""
     return isinstance(error, psycopg.Error) or _is_of_asyncpg(error) or hasattr(error, "orig")
+
+
+def _is_of_alchemy(value: object) -> bool:
+    return any(kind.__module__.startswith("sqlalchemy.") for kind in type(value).__mro__)
 
 
 def _is_of_asyncpg(value: object) -> bool:
