@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -74,11 +75,19 @@ def postgres_transaction(
 
 
 def postgres_engine(
-    name: str, url: Callable[[], str], *, share: int = 1, files: frozenset[str] = frozenset()
+    name: str,
+    url: Callable[[], str],
+    *,
+    listen: Callable[[], str] | None = None,
+    share: int = 1,
+    files: frozenset[str] = frozenset(),
 ) -> "Engine":
     return Engine(
         name,
-        lambda folder: postgres.in_folder(folder, url),
+        lambda folder: (
+            postgres.in_folder(folder, url)
+            + (f"&listen={quote(listen(), safe='')}" if listen else "")
+        ),
         postgres_transaction(url),
         shared=True,
         share=share,
@@ -96,7 +105,8 @@ ENGINES = [
     postgres_engine(
         "pgbouncer",
         pooled_url,
-        files=frozenset(["insert", "claim", "settle", "transaction", "unique", "signals"]),
+        listen=postgres.server_url,
+        files=frozenset(["insert", "claim", "transaction", "unique", "signals"]),
     ),
     Engine(
         "redis",
