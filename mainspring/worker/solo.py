@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from mainspring.context import RUNNING, Context
 from mainspring.errors import Interrupted
 from mainspring.job import Cancelled, Claimed, HandedBack
-from mainspring.worker.backlog import Backlog, Entry, Key
+from mainspring.worker import frames
+from mainspring.worker.backlog import Backlog, Entry, Key, Running
 from mainspring.worker.board import Board, Why
 from mainspring.worker.capture import Capture, notes
 from mainspring.worker.runner import Runner
@@ -46,7 +48,7 @@ class _Run:
 
 
 class Solo:
-    """The one place of this process. `run` is the main thread's; all else may come from others."""
+    """The one place of this process. `serve` is the main thread's, all else anybody's."""
 
     def __init__(self, runner: Runner, board: Board, capture: Capture) -> None:
         self.backlog = Backlog()
@@ -55,6 +57,7 @@ class Solo:
         self._capture = capture
         self._run: _Run | None = None
         self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._main = threading.main_thread().ident or 0
         signal.signal(signal.SIGTERM, self._interrupt)
 
     def feed(self, entries: list[Entry]) -> None:
@@ -101,8 +104,15 @@ class Solo:
         """Whether anything waits or runs."""
         return bool(self.backlog or self._run)
 
+    def oldest(self) -> Running | None:
+        """What runs."""
+        run = self._run
+        if run is None:
+            return None
+        return Running(run.job, run.began, partial(frames.of_thread, self._main))
+
     def close(self) -> None:
-        """Let `run` return when it is free."""
+        """Let `serve` return when it is free."""
         self._bell.put(False)
 
     def serve(self) -> None:
@@ -188,9 +198,7 @@ class Solo:
         run.why = why
         run.context.cancel()
         self._board.hurry(_clock() + PATIENCE, why)
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(self._main, signal.SIGTERM)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         """In the main thread. A signal that nobody here has sent is left to the parent."""
