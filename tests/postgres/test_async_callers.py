@@ -548,6 +548,9 @@ def test_on_sqlite_a_loop_is_told_to_use_the_blocking_one() -> None:
     async def main() -> None:
         with Mainspring("sqlite://:memory:", tasks) as app:
             app.enqueue(note.job(1))
+            async with psycopg_plain() as connection:
+                with pytest.raises(TransactionError, match=r"sqlite3.Connection on .*AsyncConn"):
+                    await app.aenqueue(note.job(2), tx=connection)
             with pytest.raises(Unsupported, match=r"with current\(\)\.transaction\(\)"):
                 async with context(app, claim(app)).atransaction():
                     pass
