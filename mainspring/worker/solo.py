@@ -56,6 +56,7 @@ class Solo:
         self._board = board
         self._capture = capture
         self._run: _Run | None = None
+        self._printing = threading.Lock()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._main = threading.main_thread().ident or 0
         signal.signal(signal.SIGTERM, self._interrupt)
@@ -93,7 +94,9 @@ class Solo:
         left = run.context.remaining
         if left is not None and left <= 0:
             self._tell(run, Why.TIME)
-        self._pass_on(run, self._capture.look())
+        with self._printing:
+            if run is self._run:
+                self._pass_on(run, self._capture.look())
 
     def forget(self) -> None:
         """In a fork of this process: run nothing more."""
@@ -146,8 +149,10 @@ class Solo:
         # From here on a kill would be for nothing that still runs.
         self._board.end()
         took = (_clock() - began) // 1000
-        self._pass_on(run, self._capture.end())
-        self._run = None
+        with self._printing:
+            # Whoever passes something on has done so before the job ends: later it would be lost.
+            self._pass_on(run, self._capture.end())
+            self._run = None
         runner.marks[spot] = 2
         self._ended(run, took, result, error)
 

@@ -1,6 +1,5 @@
 """A PgBouncer of the tests' own before their PostgreSQL server, in transaction mode."""
 
-import atexit
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.servers import at_end
 from tests.servers.postgres import START_SECONDS, UNPRIVILEGED, server_url
 
 # Each transaction is served by another session than the one before, if there is any.
@@ -33,7 +33,7 @@ logfile =
 def pooled_url() -> str:
     """The URL of the tests' database through the pooler."""
     pooler = Pooler(server_url())
-    atexit.register(pooler.stop)
+    at_end.callback(pooler.stop)
     return pooler.url
 
 

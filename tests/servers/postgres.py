@@ -6,7 +6,6 @@ MAINSPRING_TEST_POSTGRES18_URL name servers that are there instead, a database i
 be made. Without any of them the tests fail.
 """
 
-import atexit
 import hashlib
 import os
 import re
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.servers import at_end
 
 VARIABLE = "MAINSPRING_TEST_POSTGRES_URL"
 VARIABLE_18 = "MAINSPRING_TEST_POSTGRES18_URL"
@@ -57,7 +58,7 @@ def _given(variable: str) -> str | None:
 
 def _started(binaries: Path) -> str:
     server = Server(binaries=binaries, **SETTINGS)
-    atexit.register(server.stop)
+    at_end.callback(server.stop)
     return server.url
 
 
@@ -180,7 +181,7 @@ def _reachable(folder: Path) -> Path:
     if os.geteuid() or all(each.stat().st_mode & 0o1 for each in (folder, *folder.parents)):
         return folder
     place = Path(tempfile.mkdtemp(prefix="mainspring-postgres-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    at_end.callback(shutil.rmtree, place, ignore_errors=True)
     place.chmod(0o755)
     package = folder.parents[1]
     copy = place / package.name / folder.parent.name
