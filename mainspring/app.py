@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
@@ -40,6 +40,7 @@ from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
+from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
 
 if TYPE_CHECKING:
@@ -274,19 +275,27 @@ class Mainspring(Operations):
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
         records = self._read(known) if known else []
-        return self._handles(jobs, inserted, records, tx, task)
+        return self._handles(jobs, inserted, records, tx is not None, task)
 
     async def aput(
         self, jobs: Sequence[NewJob[Any]], *, tx: Any = None, task: Task[..., Any] | None = None
     ) -> list[Job[Any]]:
         """The async twin of `put`."""
-        if tx is not None:  # the connection belongs to this thread
-            return self.put(jobs, tx=tx, task=task)
+        if tx is not None:
+            return await self._put_within(jobs, tx, task)
         self._weigh(jobs)
         inserted = await self._open().intake.insert(jobs)
         known = _known(inserted)
         records = await self._aread(known) if known else []
-        return self._handles(jobs, inserted, records, None, task)
+        return self._handles(jobs, inserted, records, False, task)
+
+    async def _put_within(
+        self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
+    ) -> list[Job[Any]]:
+        if not is_async(tx):  # the connection belongs to this thread
+            return self.put(jobs, tx=tx, task=task)
+        loop = OnLoop(tx)
+        return await loop.lend(partial(self.put, jobs, tx=loop, task=task))
 
     def _read(self, ids: list[bytes]) -> list[Record | None]:
         return self.store.get(ids)
@@ -337,7 +346,7 @@ class Mainspring(Operations):
         jobs: Sequence[NewJob[Any]],
         inserted: Sequence[Inserted],
         records: Sequence[Record | None],
-        tx: Any,
+        uncommitted: bool,
         task: Task[..., Any] | None,
     ) -> list[Job[Any]]:
         """What the caller gets; `records` are of the jobs that were there already."""
@@ -347,7 +356,7 @@ class Mainspring(Operations):
                 self.events.emit(Enqueued(job, answer))
         if not records:
             return [
-                Job(self, None, task, job, answer, now, tx)
+                Job(self, None, task, job, answer, now, uncommitted)
                 for job, answer in zip(jobs, inserted, strict=True)
             ]
         there = {record.id: record for record in records if record is not None}
@@ -355,7 +364,7 @@ class Mainspring(Operations):
         for job, answer in zip(jobs, inserted, strict=True):
             id = answer.duplicate_of or answer.id
             mine = replace(job, id=id)
-            handles.append(Job(self, there.get(id), task, mine, answer, now, tx))
+            handles.append(Job(self, there.get(id), task, mine, answer, now, uncommitted))
         return handles
 
     def _open(self) -> "_Opened":
