@@ -59,7 +59,17 @@ PARENT_SIDE = {
     for name in (
         *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
         *("listener", "station", "office", "contact", "audit", "identity"),
-        *("spawn", "member", "verdict", "scaling", "steering", "outbox", "signals", "pools"),
+        *(
+            "spawn",
+            "member",
+            "verdict",
+            "scaling",
+            "steering",
+            "outbox",
+            "signals",
+            "pools",
+            "tally",
+        ),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""

@@ -121,22 +121,22 @@ class Worker:
     @property
     def cut_short(self) -> int:
         """How many of the jobs given back had begun when the grace time ran out."""
-        return self._pump.cut_short if self._pump else 0
+        return self._pump.tally.cut_short if self._pump else 0
 
     @property
     def processed(self) -> int:
         """How many attempts have ended here, well or not."""
-        return self._pump.processed if self._pump else 0
+        return self._pump.tally.processed if self._pump else 0
 
     @property
     def failed(self) -> int:
         """How many of them failed."""
-        return self._pump.failed if self._pump else 0
+        return self._pump.tally.failed if self._pump else 0
 
     @property
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
-        return self._pump.handed_back if self._pump else 0
+        return self._pump.tally.handed_back if self._pump else 0
 
     def run(self) -> None:
         """Work until stopped, by `stop()` from another thread or by a signal.
