@@ -27,7 +27,7 @@ from mainspring.engines.postgres import (
 )
 from mainspring.engines.postgres import migrate as schema
 from mainspring.engines.postgres.address import address
-from mainspring.engines.postgres.claim import Floors, held, idle_claim
+from mainspring.engines.postgres.claim import Floors, claim_plainly, held
 from mainspring.engines.postgres.claim import claim as take
 from mainspring.engines.postgres.connection import connect
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
@@ -158,16 +158,17 @@ class PostgresStore:
         *,
         now: Now | None = None,
     ) -> Exchanged:
-        if not transitions:
-            if claim is None:
-                return Exchanged()
-            present = now or self._parts.writer.now()
-            idle = self._read(lambda reader: idle_claim(reader, claim, present))
-            if idle is not None:
-                return idle
-        floors = self._parts.floors
+        if not (transitions or claim):
+            return Exchanged()
+        parts = self._parts
+        parts.callers.forbid()
+        if claim is not None and not transitions:
+            got = parts.writer.alone(lambda step: claim_plainly(step, claim, parts.floors), now)
+            if got is not None:
+                return got
         self._flush_if_due()
-        return self._write(lambda step: _exchange(step, transitions, claim, floors), now)
+        verb = partial(_exchange, transitions=transitions, wish=claim, floors=parts.floors)
+        return parts.writer.run(verb, now)
 
     def _flush_if_due(self) -> None:
         if self._parts.writer.statistics.due():
