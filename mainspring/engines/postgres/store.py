@@ -30,7 +30,7 @@ from mainspring.engines.postgres.address import address
 from mainspring.engines.postgres.claim import Floors, claim_plainly, held
 from mainspring.engines.postgres.claim import claim as take
 from mainspring.engines.postgres.connection import connect
-from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
+from mainspring.engines.postgres.insert import learn
 from mainspring.engines.postgres.parts import Parts
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.selection import matching
@@ -142,12 +142,9 @@ class PostgresStore:
         if connection is not None:
             return parts.callers.insert(connection, jobs, now)
         parts.callers.forbid()
-        learn(parts.writer.names, jobs, parts.writer.read)
-        if jobs and are_plain(jobs):
-            stored = parts.writer.alone(lambda step: _insert_plain(step, jobs), now)
-            if stored is not None:
-                return stored
-        return parts.writer.run(lambda step: insert(step, jobs), now)
+        if now is not None:
+            return parts.insert(jobs, now)
+        return parts.gathering.insert(jobs)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -298,11 +295,6 @@ class PostgresStore:
 
     def listen(self) -> Signal:
         return self._parts.ear.listen()
-
-
-def _insert_plain(step: Step, jobs: Sequence[NewJob[Any]]) -> list[Inserted] | None:
-    step.matters = True
-    return insert_plain(step, jobs)
 
 
 def _exchange(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
+from mainspring.engines.common.turns import Turn, Turns
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.checkpoint import Checkpoints
@@ -18,7 +19,6 @@ from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, trouble
-from mainspring.engines.sqlite.turns import Turn, Turns
 from mainspring.engines.sqlite.wake import Bell
 from mainspring.errors import StoreFull, StoreUnavailable
 from mainspring.job import Now
