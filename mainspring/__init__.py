@@ -7,6 +7,7 @@ from mainspring.errors import (
     Cancel,
     ConfigError,
     IdConflict,
+    Interrupted,
     InvalidArguments,
     InvalidState,
     JobCancelled,
@@ -35,6 +36,7 @@ from mainspring.errors import (
     UnknownDependency,
     UnknownJob,
     UnknownTask,
+    UnknownWorker,
     Unsupported,
 )
 from mainspring.handle import Job
@@ -58,6 +60,7 @@ __all__ = [
     "Context",
     "Duration",
     "IdConflict",
+    "Interrupted",
     "InvalidArguments",
     "InvalidState",
     "Job",
@@ -99,6 +102,7 @@ __all__ = [
     "UnknownDependency",
     "UnknownJob",
     "UnknownTask",
+    "UnknownWorker",
     "Unsupported",
     "current",
 ]

@@ -74,6 +74,11 @@ class Context:
         return self._job.task
 
     @property
+    def version(self) -> int:
+        """The version of the task for which the job was made."""
+        return self._job.version
+
+    @property
     def queue(self) -> str:
         """The job's queue."""
         return self._job.queue

@@ -13,6 +13,7 @@ MainspringError
 │   │   └── NotImmediate      the caller's SQLite transaction was not begun with IMMEDIATE
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
+│   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
 │   └── InvalidState          the job's state does not allow this
 ├── the store's answer
 │   ├── IdConflict            the id exists with other content
@@ -30,6 +31,9 @@ MainspringError
     ├── JobFailed
     ├── JobCancelled
     └── ResultTimeout         (also a TimeoutError)
+
+Interrupted                   not an error: raised in a function that runs in a process of its own,
+                              wherever it is, because it has to end
 
 Steering                      not errors: `raise Snooze(30)` inside a task
 ├── Snooze                    run me again later; costs no attempt
@@ -97,6 +101,10 @@ class UnknownTask(MainspringError, LookupError):
 
 class UnknownJob(MainspringError, LookupError):
     """No job has that id."""
+
+
+class UnknownWorker(MainspringError, LookupError):
+    """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
 class InvalidState(MainspringError):
@@ -171,6 +179,17 @@ class JobCancelled(MainspringError):
 
 class ResultTimeout(MainspringError, TimeoutError):
     """The job did not end in time. It goes on; only the wait ended."""
+
+
+class Interrupted(BaseException):
+    """Raised in the function of a task that `runs_in="process"`, wherever it is, because it has to
+    end: `reason` is "time limit", "cancelled", "lease lost" or "worker stops". It may clean up for
+    two seconds, then its process is killed. Returning normally counts as success.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Steering(Exception):

@@ -28,6 +28,11 @@ class Form(Protocol):
     place: str
 
     @property
+    def function(self) -> Callable[..., Any]:
+        """What is called; a handler given by its place is imported by asking."""
+        ...
+
+    @property
     def colour(self) -> Colour:
         """Where the function runs by its nature."""
         ...
@@ -42,6 +47,10 @@ class Form(Protocol):
 
     def pack_object(self, payload: object) -> Packed:
         """The same from one object, as programs give it that only know the task's name."""
+        ...
+
+    def unpack(self, payload: bytes) -> Any:
+        """What a stored payload holds; `InvalidArguments` if it does not fit."""
         ...
 
     def call(self, payload: bytes, context: Context) -> Any:
@@ -81,6 +90,9 @@ class FunctionForm:
 
     def pack_object(self, payload: object) -> Packed:
         return self.arguments.pack_object(payload)
+
+    def unpack(self, payload: bytes) -> Any:
+        return _stored(payload, self.arguments.unpack)
 
     def call(self, payload: bytes, context: Context) -> Any:
         arguments = self.arguments
@@ -147,7 +159,6 @@ class BatchForm:
         return data, self._item.decode(data, self.name)
 
     def unpack(self, payload: bytes) -> Any:
-        """The item in a stored payload; `InvalidArguments` if it does not fit."""
         return _stored(payload, self._item.decode, self.name)
 
     def call(self, payload: bytes, context: Context) -> Any:
@@ -251,8 +262,11 @@ class HandlerForm:
             return data, codec.decode(data)
         return data, self._payload.decode(data, self.name)
 
+    def unpack(self, payload: bytes) -> Any:
+        return _stored(payload, self._payload.decode, self.name)
+
     def call(self, payload: bytes, context: Context) -> Any:
-        value = _stored(payload, self._payload.decode, self.name)
+        value = self.unpack(payload)
         return self.function(value, context) if self._takes_context else self.function(value)
 
     def decode_result(self, data: bytes) -> Any:
@@ -276,6 +290,28 @@ def colour(function: Any) -> Colour:
     called = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
     return "async" if is_async else "thread"
+
+
+def check_runs_in(form: Form, wish: str | None) -> None:
+    """`TaskError` if the function of this form cannot run where the policy says.
+
+    "async" may be said of a plain function that is a wrapper around a coroutine function.
+    """
+    if isinstance(form, BatchForm):
+        if wish not in (None, "thread"):
+            raise TaskError(
+                f"{form.place}: runs_in={wish!r}: a batch function runs on a thread of its own;"
+                " leave runs_in away, or declare a task that takes one item"
+            )
+    elif wish == "async" and form.colour != "async" and not _wraps_coroutine(form.function):
+        raise TaskError(
+            f'{form.place}: runs_in="async": a plain def would stop all others on the event'
+            ' loop; make it an async def, or say "thread" or "process"'
+        )
+
+
+def _wraps_coroutine(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 def imported(path: str, place: str) -> Any:

@@ -75,12 +75,13 @@ class Policy(Struct, frozen=True, array_like=True):
     """The rules that travel with a job, so that any process can settle it.
 
     `timeout` limits one attempt, `keep` says how long the job is kept after it completed
-    (None: as its queue says); microseconds.
+    (None: as its queue says); microseconds. `version` is that of the task that wrote the payload.
     """
 
     retry: Backoff = Backoff()
     timeout: int | None = None
     keep: int | None = None
+    version: int = 1
 
 
 _encode_policy = msgspec.msgpack.Encoder().encode
@@ -90,6 +91,9 @@ _decode_policy = msgspec.msgpack.Decoder(Policy).decode
 @lru_cache(1024)
 def encode_policy(policy: Policy) -> bytes:
     """The policy as bytes; equal policies give equal bytes."""
+    if policy.version == 1:
+        # As it was written before there were versions, so that what is there already is the same.
+        return _encode_policy((policy.retry, policy.timeout, policy.keep))
     return _encode_policy(policy)
 
 
@@ -210,6 +214,11 @@ class Claimed(Struct, frozen=True, array_like=True):
     def last_attempt(self) -> bool:
         """Whether no retry is left after this attempt."""
         return self.attempt > decode_policy(self.policy).retry.max_retries
+
+    @property
+    def version(self) -> int:
+        """The version of the task that wrote the payload."""
+        return decode_policy(self.policy).version
 
     @property
     def alone(self) -> bool:

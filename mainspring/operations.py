@@ -1,4 +1,4 @@
-"""Operations: what one may ask of and do to many jobs, queues and workers. The app inherits it."""
+"""Operations: what one may ask of and do to many jobs and queues. The app inherits it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from msgspec import Struct
 
 from mainspring.durations import SECOND, Duration, microseconds, moment
 from mainspring.errors import InvalidArguments, MainspringError
-from mainspring.handle import Home, Job
+from mainspring.fleet import Fleet
+from mainspring.handle import Job
 from mainspring.job import Changed, NewJob, Select, State, identity
 from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
-from mainspring.store import Health, Minute, Presence, QueueInfo, Settings
+from mainspring.store import Health, Minute, QueueInfo, Settings
 from mainspring.twins import in_thread
 
 BUSY = (State.PENDING, State.RUNNING, State.RETRYING, State.SCHEDULED, State.BLOCKED)
@@ -46,7 +47,7 @@ class Affected(Struct, frozen=True):
     refused: Mapping[UUID, str] = {}
 
 
-class Operations(Home):
+class Operations(Fleet):
     """The verbs. Each has an async twin with an "a" in front.
 
     Settings of queues, workers, statistics and health are the store's own values: durations and
@@ -128,10 +129,6 @@ class Operations(Home):
         """All queues and their settings."""
         return self.store.queues()
 
-    def workers(self) -> list[Presence]:
-        """The workers that were heard of lately."""
-        return self.store.workers()
-
     def statistics(self, since: datetime | Duration = "1h") -> list[Minute]:
         """What happened since that moment, or for so long, by minute, queue and task."""
         if isinstance(since, datetime):
@@ -184,7 +181,6 @@ class Operations(Home):
     aconfigure = in_thread(configure)
     acounts = in_thread(counts)
     aqueues = in_thread(queues)
-    aworkers = in_thread(workers)
     astatistics = in_thread(statistics)
     acheck = in_thread(check)
     ahealth = in_thread(health)

@@ -5,7 +5,7 @@ Durations are seconds, a timedelta or text like "5m". Knows no task and no store
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, cast, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -18,11 +18,17 @@ from mainspring.job import (
     Edge,
     Identified,
     NewJob,
+    Policy,
     identity,
 )
 from mainspring.retry import Retry
+from mainspring.sizes import MB, TB, Size, in_bytes
 
+RunsIn: TypeAlias = Literal["thread", "async", "process"]
 OnDuplicate = Literal["return", "replace", "error"]
+
+LEAST_MEMORY, MOST_MEMORY = 16 * MB, TB
+LATEST_VERSION = 1_000_000
 
 LONGEST_NAME = 255
 LONGEST_KEY = 1000
@@ -65,19 +71,24 @@ class Policies(TypedDict, total=False):
     """What holds for all jobs of a task, unless an option of the job says otherwise.
 
     `key_by` and `unique_by` name parameters, whose values make a job's key and unique key;
-    `unique_by="all"` takes them all. `aliases` are names the task had before. `max_retries` is
-    short for `retry=Retry(max_retries=...)`.
+    `unique_by="all"` takes them all. `aliases` are names the task had before; `version` (1 to
+    1,000,000, default 1) is raised when payloads change, see `Task.upgrade`. `max_retries` is
+    short for `retry=Retry(max_retries=...)`. `runs_in="process"` runs the function in a process of
+    its own kind, one job at a time, and `memory` (bytes or "512MB"; 16 MB to 1 TB) is what that
+    process may take.
     """
 
     name: str
     aliases: Sequence[str]
+    version: int
     queue: str
     priority: int
     retry: Retry
     max_retries: int
     timeout: Duration
     expires: Duration
-    runs_in: Literal["thread", "async"]
+    runs_in: RunsIn
+    memory: Size
     key_by: str
     unique_by: Sequence[str] | Literal["all"]
     unique_for: Duration
@@ -94,6 +105,8 @@ class Declared(NamedTuple):
     aliases: tuple[str, ...]
     key_by: str | None
     unique_by: "tuple[str, ...] | Literal['all']"
+    runs_in: RunsIn | None
+    memory: int | None
 
     @property
     def name(self) -> str:
@@ -112,7 +125,8 @@ def declare(name: str, policies: Mapping[str, Any], parameters: Sequence[str] | 
     retry = policies.get("retry", Retry())
     if "max_retries" in policies:
         retry = Retry(max_retries=policies["max_retries"])
-    empty: NewJob[Any] = NewJob(id=b"", task=text(name, "name"), payload=b"")
+    first = Policy(version=_version(policies.get("version", 1)))
+    empty: NewJob[Any] = NewJob(id=b"", task=text(name, "name"), payload=b"", policy=first)
     options = {each: policies[each] for each in policies if each in Options.__annotations__}
     key_by, unique_by = policies.get("key_by"), policies.get("unique_by", ())
     if isinstance(unique_by, str) and unique_by != "all":
@@ -128,7 +142,33 @@ def declare(name: str, policies: Mapping[str, Any], parameters: Sequence[str] | 
         aliases=texts(policies.get("aliases", ()), "aliases"),
         key_by=key_by,
         unique_by=unique_by if unique_by == "all" else tuple(unique_by),
+        runs_in=_runs_in(policies),
+        memory=_memory(policies),
     )
+
+
+def _version(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LATEST_VERSION:
+        raise InvalidArguments(f"version: expected 1 to {LATEST_VERSION:,}, got {value!r}")
+    return value
+
+
+def _runs_in(policies: Mapping[str, Any]) -> RunsIn | None:
+    wish = policies.get("runs_in")
+    if wish is not None and wish not in get_args(RunsIn):
+        known = '"thread", "async" or "process"'
+        raise InvalidArguments(f"runs_in: expected {known}, got {wish!r}")
+    return cast(RunsIn | None, wish)
+
+
+def _memory(policies: Mapping[str, Any]) -> int | None:
+    if "memory" not in policies:
+        return None
+    if policies.get("runs_in") != "process":
+        raise InvalidArguments(
+            'memory: only a process can be held to it; say runs_in="process", too'
+        )
+    return in_bytes(policies["memory"], "memory", LEAST_MEMORY, MOST_MEMORY)
 
 
 def _check_named(policy: str, named: Iterable[Any], parameters: Sequence[str] | None) -> None:

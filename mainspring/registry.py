@@ -11,7 +11,7 @@ from typing import Any, Never, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, 
 from mainspring.context import Context
 from mainspring.durations import Duration, microseconds
 from mainspring.errors import InvalidArguments, NotBound, TaskError
-from mainspring.forms import BatchForm, FunctionForm, HandlerForm
+from mainspring.forms import BatchForm, FunctionForm, HandlerForm, check_runs_in
 from mainspring.options import Declared, Policies, declare, text
 from mainspring.task import AsyncTask, BatchTask, Middleware, SyncTask, Target, Task
 
@@ -194,9 +194,9 @@ class Tasks(Mapping[str, Task[..., Any]]):
         name, place = self._named(fn, policies)
         form = FunctionForm(name, place, fn)
         declared = _declared(name, place, policies, list(form.signature.parameters))
-        form.colour = _colour(form, policies)
+        check_runs_in(form, declared.runs_in)
         _warn_of_second_import(fn, place)
-        kind = AsyncTask if form.colour == "async" else SyncTask
+        kind = AsyncTask if "async" in (form.colour, declared.runs_in) else SyncTask
         return self._add(kind(form, self, declared))
 
     def _declare_batch(
@@ -206,7 +206,7 @@ class Tasks(Mapping[str, Task[..., Any]]):
         name, place = self._named(fn, policies)
         form = BatchForm(name, place, fn)
         declared = _declared(name, place, policies, None)
-        _colour(form, policies)
+        check_runs_in(form, declared.runs_in)
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= LARGEST_BATCH:
             raise TaskError(f"{place}: size: expected 1 to {LARGEST_BATCH:,}, got {size!r}")
         try:
@@ -219,7 +219,10 @@ class Tasks(Mapping[str, Task[..., Any]]):
         name = policies.get("name") or self._prefixed(name)
         target = fn.__func__ if isinstance(fn, staticmethod) else fn
         form = HandlerForm(name, target)
-        self._add(Task(form, self, _declared(name, form.place, policies, None)))
+        declared = _declared(name, form.place, policies, None)
+        if not isinstance(target, str):
+            check_runs_in(form, declared.runs_in)
+        self._add(Task(form, self, declared))
         return fn
 
     def _named(self, fn: Any, policies: Mapping[str, Any]) -> tuple[str, str]:
@@ -276,18 +279,6 @@ def _declared(
         return declare(name, policies, parameters)
     except InvalidArguments as error:
         raise TaskError(f"{place}: {error}") from None
-
-
-def _colour(form: FunctionForm | BatchForm, policies: Mapping[str, Any]) -> Any:
-    """Where the function runs; a policy may only say what a wrapper hides."""
-    wish = policies.get("runs_in", form.colour)
-    inner = inspect.iscoroutinefunction(inspect.unwrap(form.function))
-    if wish == form.colour or (wish == "async" and inner):
-        return wish
-    if wish not in ("thread", "async"):
-        raise TaskError(f'{form.place}: runs_in: expected "thread" or "async", got {wish!r}')
-    what = "async def" if form.colour == "async" else "def"
-    raise TaskError(f'{form.place}: runs_in={wish!r}: a plain {what} runs in "{form.colour}"')
 
 
 def _location(fn: Any) -> str:

@@ -25,6 +25,10 @@ from mainspring.job import (
     State,
     Transition,
 )
+from mainspring.presence import Member as Member
+from mainspring.presence import Presence as Presence
+from mainspring.presence import Slowest as Slowest
+from mainspring.presence import Wanted as Wanted
 
 Counts: TypeAlias = dict[str, dict[State, int]]
 """`{queue: {state: n}}`, every state present."""
@@ -45,8 +49,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     At most `limit` jobs; the first careful one beyond `slots` ends the claim (it waits for a free
     slot, and nothing overtakes it). `alone` is how many suspects (`Claimed.alone`) may be among
-    them; they wait in a lane of their own and hide nobody. `tasks` limits the claim to these,
-    looked for among the first `reach` jobs (None: among all, which costs as many rows).
+    them; they wait in a lane of their own and hide nobody. `tasks` limits the claim to these, and
+    `priorities` (lowest, highest) to jobs of these and those between, looked for among the first
+    `reach` jobs (None: among all, which costs as many rows). What is passed over keeps its place.
     """
 
     grant: Grant
@@ -56,6 +61,12 @@ class Claim(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...] | None = None
     tasks: tuple[str, ...] | None = None
     reach: int | None = None
+    priorities: tuple[int, int] | None = None
+
+    @property
+    def choosy(self) -> bool:
+        """Whether it passes over jobs that are in their turn, for their task or priority."""
+        return self.tasks is not None or self.priorities is not None
 
 
 class Exchanged(Struct, frozen=True):
@@ -84,32 +95,15 @@ class Note(Struct, frozen=True, array_like=True):
     percent: float | None = None
 
 
-class Presence(Struct, frozen=True, kw_only=True):
-    """What a worker tells of itself. `state` is starting, running, stopping or stopped."""
-
-    id: str
-    host: str
-    pid: int
-    started: int
-    state: str
-    queues: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    slots: int = 0
-    busy: int = 0
-    processed: int = 0
-    failed: int = 0
-    children: int = 0
-    seen: int = 0
-    current: str = ""
-
-
 class Pulse(Struct, frozen=True, kw_only=True):
     """The answer to a heartbeat: grants (tokens) that are lost, running jobs (numbers) that are to
-    be cancelled, queues that are paused."""
+    be cancelled, queues that are paused; what is wanted of the worker, None if nothing was said
+    since it started."""
 
     lost: tuple[int, ...] = ()
     cancel: tuple[int, ...] = ()
     paused: tuple[str, ...] = ()
+    wanted: Wanted | None = None
 
 
 class QueueInfo(Struct, frozen=True, kw_only=True):
@@ -305,10 +299,12 @@ class Store(Protocol):
         *,
         now: Now | None = None,
     ) -> Pulse:
-        """Presence, renewal of grants and progress up; losses, cancels and pauses down.
+        """Presence, renewal of grants and progress up; losses, cancels, pauses and what is wanted
+        of the worker down.
 
         A worker that tells of a task for the first time makes jobs parked as `unknown task` due.
-        `presence.state == "stopped"` removes it. Notes of jobs no longer held are dropped.
+        `presence.state == "stopped"` removes it, and with it what was wanted of it; so does a start
+        at another moment (`started`) under the same id. Notes of jobs no longer held are dropped.
         """
         ...
 
@@ -357,6 +353,12 @@ class Store(Protocol):
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         """Change a queue's settings (making the queue if need be) and return all of them."""
+        ...
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        """Want this of these workers, field by field: None leaves what was wanted before. They hear
+        it by their next heartbeats, and with each one until it is changed or they are gone.
+        Repeatable. Returns the ids of those that are known, in the order given."""
         ...
 
     # --- read -------------------------------------------------------------------------------

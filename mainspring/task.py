@@ -27,18 +27,20 @@ from msgspec.structs import replace
 from mainspring import codec
 from mainspring.context import LARGEST_RESULT, Context
 from mainspring.errors import InvalidArguments, TransactionError
-from mainspring.forms import BatchForm, Form, FunctionForm
+from mainspring.forms import BatchForm, Form, FunctionForm, check_runs_in
 from mainspring.handle import Job
 from mainspring.ids import new_id
 from mainspring.job import NewJob
 from mainspring.options import LONGEST_KEY, Declared, Options, apply, given_id
+from mainspring.upgrades import Upgrade, Upgrades
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 S = TypeVar("S")
+U = TypeVar("U", bound=Upgrade)
 
-Kind = Literal["thread", "async", "batch"]
+Kind = Literal["thread", "async", "batch", "process"]
 Middleware: TypeAlias = Callable[[Context], AbstractContextManager[Any]]
 
 _NAMED_OTHERWISE = {
@@ -84,27 +86,33 @@ class Registry(Protocol):
 class Task(Generic[P, R_co]):
     """A declared function. `P` are its parameters, `R` what its job results in.
 
-    `name` is stored with each job and finds the function again; `retry` and `timeout`
-    (microseconds) are its policies.
+    `name` is stored with each job and finds the function again; `retry`, `timeout`
+    (microseconds) and `memory` (bytes) are its policies.
     """
 
     def __init__(self, form: Form, registry: Registry, declared: Declared) -> None:
         self.name = declared.name
         self.aliases = declared.aliases
         self.retry = declared.retry
+        self.memory = declared.memory
+        self.version = declared.template.policy.version
         self.place = form.place
         self._form = form
+        named = isinstance(form, FunctionForm)
+        self._upgrades = Upgrades(self.name, form.place, self.version, named=named)
         self._registry = registry
         self._template: NewJob[Any] = declared.template
         self._key_by = declared.key_by
         self._unique_by = declared.unique_by
+        self._runs_in = declared.runs_in
         self._id: bytes | None = None
         self._tx: Any = None
 
     @property
     def kind(self) -> Kind:
-        """Where the function runs: "thread" (def), "async" (async def) or "batch"."""
-        return self._form.colour
+        """Where the function runs: "thread" (def), "async" (async def), "batch", or where the
+        policy `runs_in` says."""
+        return self._runs_in or self._form.colour
 
     @property
     def timeout(self) -> int | None:
@@ -115,6 +123,27 @@ class Task(Generic[P, R_co]):
     def middlewares(self) -> tuple[Middleware, ...]:
         """What wraps each execution, the outermost first."""
         return self._registry.middlewares
+
+    @property
+    def versions(self) -> range:
+        """The versions of this task whose jobs can be run here: its own, and those before it from
+        which upgrades lead to it."""
+        return self._upgrades.versions
+
+    def upgrade(self, *, from_: int) -> Callable[[U], U]:
+        """Declare how a payload of version `from_` becomes one of the next version.
+
+        The function gets what was stored, as plain JSON values: the object of named arguments, a
+        batch's item, a handler's whole payload. It returns the same of the next version, and is
+        called each time such a job runs. `TaskError` if `from_` has an upgrade already, or is not
+        before the task's own version.
+        """
+
+        def declare(function: U) -> U:
+            self._upgrades.add(from_, function)
+            return function
+
+        return declare
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R_co]:
         """The job as a value, for `app.enqueue`, `app.enqueue_many` and `depends_on`.
@@ -153,12 +182,24 @@ class Task(Generic[P, R_co]):
     def resolve(self) -> None:
         """Look at all annotations now, not at the first job; `TaskError`."""
         self._form.resolve()
+        check_runs_in(self._form, self._runs_in)
+
+    def decode(self, payload: bytes, version: int) -> Any:
+        """What the stored payload of that version holds, upgraded: what the function would be
+        called with.
+
+        `UnknownTask` if it cannot be upgraded, `InvalidArguments` if it does not fit, else what an
+        upgrade raises.
+        """
+        return self._form.unpack(self._upgrades.apply(payload, version))
 
     def call(self, payload: bytes, context: Context) -> Any:
         """Call the function with a stored payload: a value, or an awaitable of it.
 
-        `InvalidArguments` if the payload does not fit.
+        Raises what `decode` does.
         """
+        if self._upgrades:
+            payload = self._upgrades.apply(payload, context.version)
         return self._form.call(payload, context)
 
     def encode_result(self, value: object) -> bytes | None:
@@ -275,10 +316,6 @@ class BatchTask(_FunctionTask[P, R_co], Generic[P, R_co, T, S]):
     @property
     def kind(self) -> Kind:
         return "batch"
-
-    def decode_item(self, payload: bytes) -> Any:
-        """One item; `InvalidArguments` if the payload does not fit."""
-        return self._batch.unpack(payload)
 
     def call_many(self, items: Sequence[Any]) -> list[Any]:
         """Call the function: one outcome per item, in order, an Exception where it failed.

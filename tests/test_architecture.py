@@ -29,11 +29,13 @@ VALUES = {
     for name in (
         "errors",
         "durations",
+        "sizes",
         "retry",
         "job",
         "lifecycle",
         "events",
         "store",
+        "presence",
         "codec",
         "dossier",
     )
@@ -77,8 +79,9 @@ SHARED_BY_ENGINES = "mainspring.engines.common"
 USER_FACING = {
     f"mainspring.{name}"
     for name in (
-        *("app", "task", "registry", "forms", "arguments", "options", "handle", "results"),
-        *("operations", "pull", "message", "leases", "intake", "workflow"),
+        *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
+        *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
+        *("intake", "workflow"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

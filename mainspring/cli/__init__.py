@@ -51,7 +51,12 @@ _MODULES = {
     "dlq": "queues",
     "pause": "queues",
     "resume": "queues",
+    "workers": "workers",
+    "drain": "workers",
+    "scale": "workers",
+    "reload": "workers",
     "check": "inspect",
+    "check-deploy": "check_deploy",
     "doctor": "inspect",
     "migrate": "inspect",
     "shards": "shards",
@@ -70,7 +75,7 @@ class _Commands(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = import_module(f"mainspring.cli.{_MODULES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

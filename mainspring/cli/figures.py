@@ -118,21 +118,25 @@ def frame(
             | {"paused": name in paused, "by_hand": name in by_hand}
             for name, of in sorted(counts.items())
         },
-        "workers": [
-            {
-                "id": worker.id,
-                "host": worker.host,
-                "pid": worker.pid,
-                "state": worker.state,
-                "busy": worker.busy,
-                "slots": worker.slots,
-                "processed": worker.processed,
-                "failed": worker.failed,
-                "children": worker.children,
-                "seen_seconds_ago": max(0, now - worker.seen) / SECOND,
-                "queues": worker.queues,
-                "current": worker.current,
-            }
-            for worker in workers
-        ],
+        "workers": [of_worker(worker, now) for worker in workers],
+    }
+
+
+def of_worker(worker: Presence, now: int) -> dict[str, Any]:
+    """How a worker does, for machines."""
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "state": worker.state,
+        "utilisation": worker.utilisation,
+        "busy": worker.busy,
+        "slots": worker.slots,
+        "processed": worker.processed,
+        "failed": worker.failed,
+        "children": worker.children,
+        "seen_seconds_ago": max(0, now - worker.seen) / SECOND,
+        "queues": worker.queues,
+        "current": worker.current,
+        "last": worker.last,
     }

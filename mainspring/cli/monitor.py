@@ -100,7 +100,8 @@ def _remark(queue: dict[str, Any]) -> str:
 
 
 def _workers(workers: list[dict[str, Any]]) -> str:
-    names = ("state", "busy", "slots", "processed", "failed", "children")
+    workers = [worker | {"load": _load(worker["utilisation"])} for worker in workers]
+    names = ("state", "load", "busy", "slots", "processed", "failed", "children")
     shown = [name for name in names if any(worker[name] for worker in workers)]
     return table(
         ("worker", *shown, "seen", "current"),
@@ -114,6 +115,10 @@ def _workers(workers: list[dict[str, Any]]) -> str:
             for worker in workers
         ],
     )
+
+
+def _load(utilisation: float) -> str:
+    return f"{100 * utilisation:.0f}%" if utilisation else ""
 
 
 def _unknown(tasks: dict[str, int]) -> str:

@@ -249,6 +249,11 @@ def yes_option(function: C) -> C:
     )
 
 
+def host_option(function: C) -> C:
+    """Adds `--host` for commands about workers."""
+    return click.option("--host", metavar="HOST", help="All workers on this host.")(function)
+
+
 def confirmed(question: str, yes: bool) -> bool:
     """Whether to go on: asks a person at a terminal, believes a script."""
     if yes or not sys.stdin.isatty():

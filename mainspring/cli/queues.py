@@ -1,18 +1,31 @@
-"""Commands about queues: the queues themselves, purge, dead letters, pause, resume."""
+"""Commands about queues: the queues themselves, purge, dead letters, pause, resume (of workers,
+too)."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from mainspring.cli.jobs import listed
-from mainspring.cli.options import STATES, Place, affected, command, confirmed, yes_option
+from mainspring.cli.options import (
+    STATES,
+    Place,
+    affected,
+    command,
+    confirmed,
+    host_option,
+    yes_option,
+)
 from mainspring.cli.tables import duration, seconds, table
+from mainspring.errors import InvalidArguments
 from mainspring.job import State
 from mainspring.store import QueueInfo
 
 if TYPE_CHECKING:
     from mainspring.app import Mainspring
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 @command
@@ -135,23 +148,49 @@ for _name, _command in (("list", _list), ("replay", _replay), ("purge", _purge))
     dlq.add_command(_command, _name)
 
 
+def _whom(function: C) -> C:
+    """Adds arguments for queues, or else workers; the function gets the options for workers that
+    were given."""
+
+    @wraps(function)
+    def within(*args: Any, queues: tuple[str, ...], workers: tuple[str, ...], host: Any) -> Any:
+        if bool(queues) == bool(workers or host):
+            got = "both" if queues else "neither"
+            raise InvalidArguments(f"expected queues, or --worker or --host, got {got}")
+        return function(*args, queues=queues, workers=workers, host=host)
+
+    worker = click.option(
+        "--worker", "workers", metavar="NAME", multiple=True, help="This worker; may be repeated."
+    )
+    queue = click.argument("queues", metavar="[QUEUE]...", nargs=-1)
+    return queue(worker(host_option(cast(C, within))))
+
+
 @command
-@click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
-def pause(place: Place, queues: tuple[str, ...]) -> None:
-    """Let no job of these queues begin until they are resumed."""
+@_whom
+def pause(place: Place, queues: Sequence[str], workers: Sequence[str], host: str | None) -> None:
+    """Let no job of these queues begin until they are resumed.
+
+    With --worker or --host: let these workers claim nothing until they are resumed.
+    """
     with place.app() as app:
         for queue in queues:
             _known(app, queue)
             app.pause(queue)
-    place.answer({"paused": queues}, f"paused: {', '.join(queues)}")
+        told = queues or app.pause_workers(*workers, host=host)
+    place.answer({"paused": told}, f"paused: {', '.join(told)}")
 
 
 @command
-@click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
-def resume(place: Place, queues: tuple[str, ...]) -> None:
-    """Let jobs of these queues begin again."""
+@_whom
+def resume(place: Place, queues: Sequence[str], workers: Sequence[str], host: str | None) -> None:
+    """Let jobs of these queues begin again.
+
+    With --worker or --host: let these workers claim again.
+    """
     with place.app() as app:
         for queue in queues:
             _known(app, queue)
             app.resume(queue)
-    place.answer({"resumed": queues}, f"resumed: {', '.join(queues)}")
+        told = queues or app.resume_workers(*workers, host=host)
+    place.answer({"resumed": told}, f"resumed: {', '.join(told)}")

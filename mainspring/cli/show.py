@@ -1,7 +1,7 @@
 """A job as people and machines read it: rows, full pages, JSON."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -78,6 +78,7 @@ def as_json(job: Record) -> dict[str, Any]:
         "state": job.state,
         "reason": job.reason,
         "task": job.task,
+        "version": job.policy.version,
         "queue": job.queue,
         "priority": job.priority,
         "attempt": job.attempt,
@@ -143,11 +144,11 @@ def page(
     """All there is to know of one job; of its attempts before the last only `in_full`."""
     blocks = [
         _facts(job, position),
-        _block("Payload", text_of(job.payload)),
-        _block("Result", text_of(job.result)) if job.result is not None else "",
-        _block("Errors", _errors(history, in_full)),
-        _block("Log", "\n".join(f"{local_time(line.at)}  {line.text}" for line in log)),
-        _block("Waits for" if job.state == "blocked" else "Came after", _parents(job, parents)),
+        block("Payload", text_of(job.payload)),
+        block("Result", text_of(job.result)) if job.result is not None else "",
+        block("Errors", _errors(history, in_full)),
+        block("Log", "\n".join(f"{local_time(line.at)}  {line.text}" for line in log)),
+        block("Waits for" if job.state == "blocked" else "Came after", _parents(job, parents)),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -155,10 +156,11 @@ def page(
 def _facts(job: Record, position: int | None) -> str:
     state = f"{job.state} ({job.reason})" if job.reason else str(job.state)
     progress = None if job.progress is None else f"{job.progress:.0f}% {job.note or ''}".strip()
-    facts = {
+    told = {
         "Job": f"{UUID(bytes=job.id)}  #{job.number}",
         "Label": job.label,
         "Task": job.task,
+        "Version": job.policy.version if job.policy.version > 1 else None,
         "Queue": job.queue,
         "State": state + (", asked to stop" if stopping(job) else ""),
         "Priority": job.priority or None,
@@ -177,12 +179,19 @@ def _facts(job: Record, position: int | None) -> str:
         "Tags": ", ".join(job.tags),
         "Headers": ", ".join(f"{name}={value}" for name, value in job.headers.items()),
     }
+    return facts(told)
+
+
+def facts(told: Mapping[str, object]) -> str:
+    """A line for each of these that there is."""
+    width = max(map(len, told)) + 1
     return "\n".join(
-        f"{name + ':':<10}{printable(str(value))}" for name, value in facts.items() if value
+        f"{name + ':':<{width}} {printable(str(value))}" for name, value in told.items() if value
     )
 
 
-def _block(title: str, text: str) -> str:
+def block(title: str, text: str) -> str:
+    """The text under a title; nothing if there is none."""
     indented = "\n".join(f"  {line}" for line in printable(text).split("\n"))
     return f"{title}:\n{indented}" if text else ""
 

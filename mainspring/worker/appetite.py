@@ -50,6 +50,14 @@ class _Habit:
     share: float = 0.0
 
 
+class _Usual(NamedTuple):
+    """A kind that the next jobs may be of, and which share of them."""
+
+    kind: str
+    habit: _Habit
+    share: float
+
+
 class Appetite:
     """Learns from claims and reports how much each station can take."""
 
@@ -101,12 +109,12 @@ class Appetite:
 
     def wish(self, stations: Sequence[Station]) -> Wish:
         """How many jobs to ask for now."""
-        usual = self._usual()
-        jobs = min((self._room(habit, kind, stations) for kind, habit in usual), default=0)
+        usual = self._usual(served(stations))
+        jobs = min((self._room(each, stations) for each in usual), default=0)
         if jobs > 0:
-            places = min((_free(kind, stations) for kind, _ in usual), default=0)
+            places = min((_free(each.kind, stations) for each in usual), default=0)
             return Wish(self._bearable(jobs), places)
-        full = [habit for kind, habit in usual if self._room(habit, kind, stations) <= 0]
+        full = [each.habit for each in usual if self._room(each, stations) <= 0]
         if any(habit.mean is not None and habit.mean <= AHEAD for habit in full):
             return NOTHING  # there will be room in a moment
         # Long jobs have taken all places of their kind: that must not keep other kinds waiting.
@@ -120,16 +128,19 @@ class Appetite:
     def _bearable(self, jobs: int) -> int:
         return min(jobs, int(MOST_BYTES / self._size) + 1) if self._size else jobs
 
-    def _usual(self) -> list[tuple[str, _Habit]]:
-        """The kinds to reckon with."""
-        if not self._tasted:
-            return list(self._habits.items())
-        return [(kind, habit) for kind, habit in self._habits.items() if habit.share > RARE]
+    def _usual(self, here: frozenset[str]) -> list[_Usual]:
+        """The kinds to reckon with, of those that can be run now."""
+        known = [(kind, habit) for kind, habit in self._habits.items() if kind in here]
+        total = sum(habit.share for _, habit in known)
+        if not total:  # nothing has come yet, or nothing of these kinds
+            return [_Usual(kind, habit, 1.0) for kind, habit in known]
+        usual = [_Usual(kind, habit, habit.share / total) for kind, habit in known]
+        return [each for each in usual if each.share > RARE]
 
-    def _room(self, habit: _Habit, kind: str, stations: Sequence[Station]) -> int:
+    def _room(self, usual: _Usual, stations: Sequence[Station]) -> int:
+        kind, habit, share = usual
         window = min(int(habit.window), habit.slots + self._ahead(habit))
-        room = sum(each.room(kind, window) for each in stations)
-        return int(room / habit.share) if self._tasted else room
+        return int(sum(each.room(kind, window) for each in stations) / share)
 
     def _ahead(self, habit: _Habit) -> int:
         if habit.mean is None or habit.mean > AHEAD:
@@ -140,6 +151,11 @@ class Appetite:
 def _weight(count: int) -> float:
     """How much so many new observations count against all older ones."""
     return 1 - 0.97**count
+
+
+def served(stations: Sequence[Station]) -> frozenset[str]:
+    """The kinds that there is a station for."""
+    return frozenset(kind for each in stations for kind in each.slots)
 
 
 def _free(kind: str, stations: Sequence[Station]) -> int:

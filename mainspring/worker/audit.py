@@ -13,7 +13,7 @@ from mainspring.job import Claimed, Lost
 from mainspring.lifecycle import decide
 from mainspring.store import Store
 from mainspring.worker.keeper import Keeper
-from mainspring.worker.upkeep import lost
+from mainspring.worker.verdict import lost
 
 log = logging.getLogger("mainspring")
 

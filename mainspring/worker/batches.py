@@ -120,7 +120,6 @@ class Batch:
             return True
         speaker, context = self._context(jobs)
         self._running[began] = (context, jobs)
-        RUNNING.set(context)
         outcomes = copy_context().run(self._outcomes, items, context)
         if self._running.pop(began, None) is None:
             return False
@@ -141,7 +140,7 @@ class Batch:
         items: list[Any] = []
         for job in jobs:
             try:
-                items.append(self._task.decode_item(job.payload))
+                items.append(self._task.decode(job.payload, job.version))
                 good.append(job)
             except Exception as error:
                 self._runner.fail(job, 0, error)
@@ -149,6 +148,7 @@ class Batch:
 
     def _outcomes(self, items: list[Any], context: Context) -> Sequence[Any]:
         """One value or exception for each item."""
+        RUNNING.set(context)
         try:
             outcomes = self._call(items, context)
         except BaseException as error:

@@ -1,4 +1,7 @@
-"""Child: the process in which user code runs. `python -m mainspring.worker.child SOCKET MARKS`.
+"""Child: the process in which user code runs.
+
+Started as `python -m mainspring.worker.child SOCKET BOARD [OUTPUT]`: with a file for what jobs
+print it runs one job at a time, on its main thread.
 
 Imports the app, says hello, and passes the parent's orders to a host. It dies with its parent,
 and it leaves signals to it: a terminal's Ctrl-C reaches both.
@@ -14,14 +17,18 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from functools import partial, reduce
 from types import FrameType, ModuleType
 from typing import Any
 
 from mainspring.errors import ConfigError
-from mainspring.worker.host import Host
+from mainspring.worker.board import Board
+from mainspring.worker.capture import Capture
+from mainspring.worker.host import SHARED, SOLO, Host
 from mainspring.worker.program import Program
+from mainspring.worker.solo import Solo
 from mainspring.worker.wire import ChildWire, News, Quit, Setup, Unable
 
 log = logging.getLogger("mainspring")
@@ -37,9 +44,9 @@ SWITCH = 0.0005
 
 def main() -> None:
     """Serve the parent at the other end of the socket until it says quit, or is gone."""
-    connection, marks = (int(text) for text in sys.argv[1:3])
-    os.set_inheritable(connection, False)
-    os.set_inheritable(marks, False)
+    connection, memory, *output = (int(text) for text in sys.argv[1:])
+    for file in (connection, memory, *output):
+        os.set_inheritable(file, False)
     wire = ChildWire(socket.socket(fileno=connection))
     setup = wire.receive()
     if not isinstance(setup, Setup):
@@ -50,14 +57,17 @@ def main() -> None:
     sys.setswitchinterval(SWITCH)
     try:
         program = load(setup.app)
+        board = Board(mmap.mmap(memory, 0))
         host = Host(
             program,
             partial(_tell, wire),
-            mmap.mmap(marks, 0),
+            board.marks,
             worker=setup.worker,
             threads=setup.threads,
             tasks=setup.tasks,
             lease=setup.lease,
+            kinds=SOLO if output else SHARED,
+            solo=partial(Solo, board=board, capture=Capture(*output)) if output else None,
         )
         hello = host.hello()
     except BaseException as error:
@@ -73,6 +83,16 @@ def main() -> None:
         after_in_child=partial(_become_stranger, wire, host),
     )
     wire.send(hello)
+    if host.solo is None:
+        _obey(wire, host)
+    else:
+        # Signals interrupt the main thread, so that is where the jobs run.
+        threading.Thread(target=_obey, args=(wire, host), name="mainspring-orders").start()
+        host.solo.serve()
+
+
+def _obey(wire: ChildWire, host: Host) -> None:
+    """Do what the parent says until it says quit, or is gone."""
     for order in wire:
         host.receive(order)
         if isinstance(order, Quit):

@@ -1,37 +1,29 @@
-"""Children: start, hear, watch, restart and end the processes in which jobs run."""
+"""Children: the crew of processes in which jobs run. Starts, hears, replaces and ends them.
 
-import contextlib
+Two families: shared children run many jobs at once, on threads and an event loop; solo children
+run one at a time, for tasks that run in a process of their own. A child that is to be replaced,
+for its age or because there is new code, works on until its heir is ready.
+"""
+
 import logging
-import mmap
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import IO
+from typing import Literal
+
+from msgspec.structs import replace
 
 from mainspring.errors import ConfigError
+from mainspring.worker.member import Lifespan, Member
+from mainspring.worker.spawn import Child
 from mainspring.worker.station import Desk, Station
-from mainspring.worker.wire import (
-    Hello,
-    News,
-    Order,
-    ParentWire,
-    Quit,
-    Recall,
-    Report,
-    Setup,
-    Unable,
-    Worn,
-)
+from mainspring.worker.wire import Hello, News, Report, Setup, Unable, Worn
 
 log = logging.getLogger("mainspring")
+
+Family = Literal["shared", "solo"]
+FAMILIES: tuple[Family, ...] = ("shared", "solo")
 
 QUICK = 1.0
 """Seconds: a child that dies younger than this makes its successor wait."""
@@ -42,85 +34,10 @@ LONGEST_PAUSE = 5.0
 HOPELESS = 5
 """So many children in a row that could not start, and none that works: the worker gives up."""
 
-IDLE = 10.0
-"""Seconds for which the isolation child is kept without work."""
-
-LINGER = 0.5
-"""Seconds for which a dead child's line is read, if something it started keeps it open."""
-
-LAST_WORDS = 1.5
-"""Seconds for which a child may go on after it was told to quit."""
-
-
-class Child:
-    """One process, spawned clean: nothing of the parent is carried into it but a socket, and a
-    piece of shared memory in which it marks the jobs that have begun."""
-
-    def __init__(
-        self, setup: Setup, spots: int, hear: Callable[["Child", News | None], None]
-    ) -> None:
-        self.marks, memory = _shared(spots)
-        ours, theirs = socket.socketpair()
-        with theirs, memory:
-            files = (theirs.fileno(), memory.fileno())
-            command = [sys.executable, "-m", "mainspring.worker.child", *map(str, files)]
-            self._process = subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL)
-        self.pid = self._process.pid
-        self._hear = hear
-        self._wire = ParentWire(ours)
-        self._wire.send(setup)
-        threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True).start()
-
-    def send(self, order: Order) -> None:
-        """Pass an order on, without waiting."""
-        self._wire.send(order)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the process is gone, even if something it started holds the line open."""
-        return self._process.poll() is not None
-
-    def hang_up(self) -> None:
-        """Hear no more than has been sent by now."""
-        self._wire.close()
-
-    def close(self) -> str:
-        """End the process, if it still lives; how it ended, in words."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # One that has hung up is about to end by itself, and how it ends is worth knowing.
-            self._process.wait(0.2 if self._wire.ended else 0)
-        if self._process.returncode is None:
-            self._process.kill()
-        self._process.wait()
-        self._wire.close()
-        return _status(self._process.returncode)
-
-    def _listen(self) -> None:
-        try:
-            for news in self._wire:
-                self._hear(self, news)
-        except Exception:
-            log.exception("child %d sent what cannot be read", self.pid)
-        self._hear(self, None)
-
-
-@dataclass(eq=False)
-class _Member:
-    """A child, its books, and what is meant for it."""
-
-    child: Child
-    station: Station
-    alone: bool
-    born: float
-    retired: bool = False
-    dismissed: bool = False
-    kill_at: float | None = None
-    hang_up_at: float | None = None
-    idle_since: float | None = None
-
 
 class Children:
-    """So many children for all jobs, and one at times for a suspect alone."""
+    """So many children of each family, and one at times for a suspect alone. `grace` (seconds) is
+    how long a child that is replaced may go on with what it runs."""
 
     apart = True
     """Suspects run apart from everything else, so that claims need not wait for them."""
@@ -128,21 +45,32 @@ class Children:
     def __init__(
         self,
         setup: Setup,
-        count: int,
+        counts: dict[Family, int],
         spots: int,
         desk: Desk,
         post: Callable[[Callable[[], None]], None],
+        *,
+        grace: float,
+        lifespan: Lifespan,
     ) -> None:
+        self.wanted = counts
         self._setup = setup
-        self._count = count
         self._spots = spots
         self._desk = desk
         self._post = post
-        self._members: list[_Member] = []
+        self._grace = grace
+        self._lifespan = lifespan
+        self._families: tuple[Family, ...] = ("shared",)
+        self._members: list[Member] = []
         self._quick = self._unopened = 0
         self._not_before = 0.0
         self._quitting = False
         self._told = ""
+
+    @property
+    def members(self) -> list[Member]:
+        """All children, from whatever thread."""
+        return list(self._members)
 
     @property
     def stations(self) -> list[Station]:
@@ -179,25 +107,31 @@ class Children:
             if member.alone and not member.retired:
                 return member.station if member.station.open and not member.station.held else None
         if time.monotonic() >= self._not_before:
-            self._start(alone=True)
+            self._start("shared", alone=True)
         return None
 
     def tend(self) -> None:
         """Start who is missing, end who should be gone."""
         now = time.monotonic()
         for member in self._members:
-            self._look_after(member, now)
+            if member.look_after(now, self._lifespan):
+                self._post(partial(self._gone, member))
         if self._quitting or now < self._not_before:
             return
-        there = sum(not each.alone and not each.retired for each in self._members)
-        for _ in range(self._count - there):
-            self._start(alone=False)
+        for family in FAMILIES:
+            self._staff(family)
+
+    def reload(self) -> None:
+        """Replace all children, one after the other, by such that import the app anew."""
+        for member in self._members:
+            if not member.alone and not member.retired:
+                member.leaving = "there may be new code"
 
     def quit(self) -> None:
         """Let everybody hand back what they have, and go."""
         self._quitting = True
         for member in self._members:
-            self._dismiss(member)
+            member.dismiss()
 
     def kill(self) -> None:
         """End everybody now."""
@@ -205,17 +139,40 @@ class Children:
         for member in list(self._members):
             self._gone(member)
 
-    # --- one child --------------------------------------------------------------------------
+    # --- who is there -----------------------------------------------------------------------
 
-    def _start(self, *, alone: bool) -> None:
+    def _staff(self, family: Family) -> None:
+        """Bring a family to its size, and let those go who have an heir."""
+        there = [
+            each
+            for each in self._members
+            if each.solo == (family == "solo") and not each.alone and not each.retired
+        ]
+        wanted = self.wanted[family] if family in self._families else 0
+        regular = [each for each in there if each.elder is None]
+        for _ in range(wanted - len(regular)):
+            self._start(family)
+        surplus = sorted(regular, key=lambda each: len(each.station.held))[: len(regular) - wanted]
+        for member in surplus if len(regular) > wanted else ():
+            member.retire(self._grace)
+        if len(regular) == len(there):  # one heir at a time
+            leaving = next((e for e in regular if e.leaving and not e.retired), None)
+            if leaving is not None:
+                self._start(family, elder=leaving)
+
+    def _start(self, family: Family, *, alone: bool = False, elder: Member | None = None) -> None:
+        solo = family == "solo"
         try:
-            child = Child(self._setup, self._spots, self._hear)
+            child = Child(replace(self._setup, solo=solo), self._spots, self._hear)
         except OSError as error:
             log.warning("cannot start a child process: %s; trying again", error)
             self._not_before = time.monotonic() + LONGEST_PAUSE / 5
             return
-        station = Station(child, child.marks, self._spots)
-        self._members.append(_Member(child, station, alone, time.monotonic()))
+        station = Station(child, child.board.marks, self._spots)
+        member = Member(child, station, solo, alone, elder=elder)
+        if elder is not None:
+            elder.heir = member
+        self._members.append(member)
 
     def _hear(self, child: Child, news: News | None) -> None:
         self._post(partial(self._heard, child, news))
@@ -226,9 +183,7 @@ class Children:
             return
         match news:
             case Hello():
-                self._unopened = 0
-                member.station.welcome(news.slots)
-                self._desk.opened(member.station, news)
+                self._opened(member, news)
             case Report():
                 self._desk.reported(member.station, news)
             case Unable(error=error, traceback=told):
@@ -237,49 +192,39 @@ class Children:
                     self._desk.hopeless(ConfigError(self._told))
             case Worn(reason=reason):
                 log.warning("child %d is replaced: %s", member.child.pid, reason)
-                member.retired = True
-                member.child.send(Recall())
+                member.retire(self._grace)
             case None:
                 self._gone(member)
 
-    def _look_after(self, member: _Member, now: float) -> None:
-        if member.kill_at is not None:
-            if now >= member.kill_at:
-                member.kill_at = None
-                self._post(partial(self._gone, member))
-            return
-        if member.child.has_ended:
-            # Its last words are read to the end of the line, or for so long.
-            member.hang_up_at = member.hang_up_at or now + LINGER
-            if now >= member.hang_up_at:
-                member.child.hang_up()
-            return
-        if member.station.held or not member.station.open:
-            member.idle_since = None
-        elif member.idle_since is None:
-            member.idle_since = now
-        idle = 0.0 if member.idle_since is None else now - member.idle_since
-        if idle and (member.retired or (member.alone and idle > IDLE)):
-            self._dismiss(member)
+    def _opened(self, member: Member, hello: Hello) -> None:
+        self._unopened = 0
+        self._told = ""
+        if not member.solo:
+            self._families = FAMILIES if "process" in hello.tasks.values() else ("shared",)
+        member.station.welcome(hello.slots)
+        self._desk.opened(member.station, hello)
+        if (elder := member.elder) is not None:
+            member.elder = elder.heir = None
+            log.info("child %d is replaced: %s", elder.child.pid, elder.leaving)
+            elder.retire(self._grace)
 
-    def _dismiss(self, member: _Member) -> None:
-        if member.dismissed:
-            return  # told again and again, it would be waited for as long
-        member.retired = member.dismissed = True
-        member.child.send(Quit())
-        member.kill_at = time.monotonic() + LAST_WORDS
-
-    def _gone(self, member: _Member) -> None:
+    def _gone(self, member: Member) -> None:
         if member not in self._members:
             return
         self._members.remove(member)
-        status = member.child.close()
+        if (heir := member.heir) is not None:
+            heir.elder = None
+        if (elder := member.elder) is not None:
+            # Better the old one than none. Asked for again, it is tried again.
+            elder.heir, elder.leaving = None, ""
+            for each in self._members:
+                each.leaving = each.leaving if each.heir else ""
+        departure = member.depart(quitting=self._quitting)
         opened = member.station.open
-        begun, rest = member.station.strike_all()
-        asked = member.dismissed or self._quitting
-        if not asked and not (member.alone and opened):
+        if not departure.asked and not departure.why and not (member.alone and opened):
+            status = departure.status
             self._pause(time.monotonic() - member.born, status, opened=opened)
-        self._desk.ended(member.child.pid, status, begun, rest, asked)
+        self._desk.ended(departure)
 
     def _pause(self, lived: float, status: str, *, opened: bool) -> None:
         """Let the successor of a child wait, longer each time one dies at once."""
@@ -303,24 +248,3 @@ class Children:
                 print(told, file=sys.stderr, flush=True)
             else:
                 log.warning(message)
-
-
-def _status(returncode: int) -> str:
-    """How a process ended, in words."""
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    try:
-        return f"signal {-returncode} ({signal.Signals(-returncode).name})"
-    except ValueError:
-        return f"signal {-returncode}"
-
-
-def _shared(size: int) -> tuple[mmap.mmap, IO[bytes]]:
-    """Memory of so many bytes for two processes, and the file by which the other one finds it."""
-    file: IO[bytes]
-    if hasattr(os, "memfd_create"):
-        file = os.fdopen(os.memfd_create("mainspring"), "r+b", buffering=0)
-    else:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the caller closes it
-    file.truncate(size)
-    return mmap.mmap(file.fileno(), size), file

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mainspring.job import Claimed
 from mainspring.store import Claim, Grant
-from mainspring.worker.appetite import Appetite
+from mainspring.worker.appetite import Appetite, served
 from mainspring.worker.station import Ended, Station
 from mainspring.worker.wire import Hello, Report
 
@@ -75,6 +75,7 @@ class Dealer:
 
     def __init__(self, crew: Crew, read_ahead: int) -> None:
         self.kinds: dict[str, str] = {}
+        self._kinds: frozenset[str] = frozenset()
         self.suspects: deque[Claimed] = deque()
         self._crew = crew
         self._appetite = Appetite(read_ahead)
@@ -82,6 +83,7 @@ class Dealer:
     def meet(self, hello: Hello) -> None:
         """A place is ready: what it can run."""
         self.kinds = hello.tasks
+        self._kinds = frozenset(hello.tasks.values())
         self._appetite.meet(hello.slots)
 
     def wish(self, grant: Grant, queues: tuple[str, ...] | None, undealt: int) -> Claim | None:
@@ -94,8 +96,10 @@ class Dealer:
         if wish.jobs <= undealt:
             return None
         tasks = reach = None
-        if wish.kinds is not None:
-            tasks = tuple(name for name, kind in self.kinds.items() if kind in wish.kinds)
+        wanted = self._kinds if wish.kinds is None else wish.kinds
+        if not self._kinds <= served(stations) or wish.kinds is not None:
+            wanted &= served(stations)
+            tasks = tuple(name for name, kind in self.kinds.items() if kind in wanted)
             reach = REACH
         return Claim(
             grant=grant,
@@ -115,7 +119,7 @@ class Dealer:
             kind = kinds.get(job.task)
             if kind is None:
                 unknown.append(job)
-            elif job.losses and job.alone:
+            elif job.losses and job.alone and kind != "process":
                 self.suspects.append(job)
             elif kind in sorted_out:
                 sorted_out[kind].append(job)

@@ -5,22 +5,30 @@ A child process has one; with `in_process=True` the worker's own process has it.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mainspring.job import Cancelled, Claimed, TaskUnknown
 from mainspring.worker.backlog import Entry, fed
 from mainspring.worker.batches import Batch
-from mainspring.worker.program import BatchRunnable, Marks, Program, Runnable
+from mainspring.worker.program import BatchRunnable, Kind, Marks, Program, Runnable
 from mainspring.worker.reporter import Reporter
 from mainspring.worker.runner import Runner
+from mainspring.worker.solo import Solo
 from mainspring.worker.threads import Threads
 from mainspring.worker.wire import Drop, Feed, Hello, News, Order, Quit, Recall, Stop, Worn
 
 if TYPE_CHECKING:
     from mainspring.worker.aio import Aio
 
-Way: TypeAlias = "Threads | Aio | Batch"
+Way: TypeAlias = "Threads | Aio | Batch | Solo"
+
+Kinds: TypeAlias = Mapping[Kind, Kind]
+"""How the tasks of each kind run at a place; those of other kinds are run elsewhere."""
+
+SHARED: Kinds = {"thread": "thread", "async": "async", "batch": "batch"}
+SOLO: Kinds = {"process": "process"}
+INSIDE: Kinds = {**SHARED, "process": "thread"}
 
 TICK = 0.05
 """Seconds between two looks at time limits and at what waits, while there is work."""
@@ -33,7 +41,8 @@ LAST_WORDS = 1.0
 
 
 class Host:
-    """Runs jobs of a program on threads, an event loop and in batches."""
+    """Runs jobs of a program, each the way of its task. `solo` makes the way that is the main
+    thread, where there is one."""
 
     def __init__(
         self,
@@ -45,10 +54,14 @@ class Host:
         threads: int,
         tasks: int,
         lease: int,
+        kinds: Kinds,
+        solo: Callable[[Runner], Solo] | None = None,
     ) -> None:
         self._program = program
         self._tell = tell
-        self._sizes = {"thread": threads, "async": tasks}
+        self._kinds = kinds
+        self._make_solo = solo
+        self._sizes = {"thread": threads, "async": tasks, "process": 1}
         self._reporter = Reporter(tell, self._waited, lambda: program.store, lease)
         self._runner = Runner(program, self._reporter, marks, worker)
         self._ways: dict[str, Way] = {}
@@ -56,17 +69,20 @@ class Host:
         self._is_worn = False
         self._work = threading.Event()
         self._closed = threading.Event()
-        for name in program.tasks:
-            self._learn(name, program.tasks[name])
+        for name, task in program.tasks.items():
+            if task.kind in kinds:
+                self._learn(name, task)
         self._warden = threading.Thread(target=self._watch, name="mainspring-warden", daemon=True)
         self._warden.start()
 
     def hello(self) -> Hello:
         """What can be run here."""
-        kinds = {name: each.task.kind for name, each in self._runner.recipes.items()}
+        tasks = self._program.tasks
+        kinds = {name: self._kinds.get(task.kind, task.kind) for name, task in tasks.items()}
+        here = {kinds[name] for name in self._runner.recipes}
         batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
         slots = {**self._sizes, "batch": sum(batches)}
-        return Hello(dict(kinds), {k: slots[k] for k in set(kinds.values())}, self._program.url)
+        return Hello(dict(kinds), {kind: slots[kind] for kind in here}, self._program.url)
 
     def receive(self, order: Order) -> None:
         """Do what the parent says. Called by one thread."""
@@ -109,13 +125,16 @@ class Host:
     def _learn(self, name: str, task: Runnable) -> None:
         task.resolve()
         self._runner.learn(name, task)
-        way = task.name if task.kind == "batch" else task.kind
+        way = task.name if task.kind == "batch" else self._kinds[task.kind]
         if way not in self._ways:
             self._ways[way] = self._way(task)
         self._way_of[name] = self._ways[way]
 
     def _way(self, task: Runnable) -> Way:
-        match task.kind:
+        match self._kinds[task.kind]:
+            case "process":
+                assert self._make_solo is not None
+                return self._make_solo(self._runner)
             case "thread":
                 return Threads(self._runner, self._sizes["thread"], self._worn)
             case "async":
@@ -145,11 +164,20 @@ class Host:
             self._work.set()
 
     def _known(self, entries: list[Entry]) -> list[Entry]:
-        """The jobs of tasks that are known here: another child may have imported a newer app."""
-        recipes = self._runner.recipes
-        for job, _, _ in (entry for entry in entries if entry[0].task not in recipes):
-            self._runner.end(job, 0, TaskUnknown())
-        return [entry for entry in entries if entry[0].task in recipes]
+        """The jobs of tasks, and versions of them, that are known here: another child may have
+        imported a newer app, and so may whoever enqueues."""
+        knows = self._runner.knows
+        cases = {(job.task, job.policy) for job, _, _ in entries}  # a feed has few of them
+        if not (unknown := {case for case in cases if not knows(*case)}):
+            return entries
+        known: list[Entry] = []
+        for entry in entries:
+            job = entry[0]
+            if (job.task, job.policy) in unknown:
+                self._runner.end(job, 0, TaskUnknown())
+            else:
+                known.append(entry)
+        return known
 
     def _stop(self, number: int) -> None:
         """Somebody asked to cancel this job: at once if it has not begun."""
@@ -167,6 +195,12 @@ class Host:
         if not self._is_worn:
             self._is_worn = True
             self._tell(Worn(reason))
+
+    @property
+    def solo(self) -> Solo | None:
+        """The way that is the main thread, if there is one."""
+        way = self._ways.get("process")
+        return way if isinstance(way, Solo) else None
 
     @property
     def _busy(self) -> bool:

@@ -8,9 +8,9 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 
-from mainspring.worker.host import Host
+from mainspring.worker.host import INSIDE, Host
 from mainspring.worker.program import Program
-from mainspring.worker.station import Desk, Station
+from mainspring.worker.station import Departure, Desk, Station
 from mainspring.worker.wire import News, Order, Report, Setup, Worn
 
 log = logging.getLogger("mainspring")
@@ -44,6 +44,7 @@ class Inside:
             threads=setup.threads,
             tasks=setup.tasks,
             lease=setup.lease,
+            kinds=INSIDE,
         )
         _disown_in_forks(weakref.ref(self._host))
         self._interval = sys.getswitchinterval()
@@ -101,7 +102,7 @@ class Inside:
         self.gone = True
         sys.setswitchinterval(self._interval)
         begun, rest = self._station.strike_all()
-        self._desk.ended(0, "", begun, rest, asked=True)
+        self._desk.ended(Departure(0, "", begun, rest, asked=True))
 
     def _tell(self, news: News) -> None:
         match news:

@@ -9,24 +9,31 @@ from mainspring.events import Bus
 from mainspring.retry import Retry
 from mainspring.store import Store
 
-Kind = Literal["thread", "async", "batch"]
-KINDS: tuple[Kind, ...] = ("thread", "async", "batch")
+Kind = Literal["thread", "async", "batch", "process"]
+KINDS: tuple[Kind, ...] = ("thread", "async", "batch", "process")
 
 Middleware = Callable[[Context], AbstractContextManager[Any]]
 """Entered around the call of a function; of a batch's, with the context of one of its jobs."""
 
 
 class Runnable(Protocol):
-    """A declared task at run time. `timeout` in microseconds."""
+    """A declared task at run time. `timeout` in microseconds, `memory` in bytes."""
 
     @property
     def name(self) -> str: ...
     @property
     def kind(self) -> Kind: ...
     @property
+    def versions(self) -> range:
+        """The versions of the task whose jobs it can run."""
+        ...
+
+    @property
     def retry(self) -> Retry: ...
     @property
     def timeout(self) -> int | None: ...
+    @property
+    def memory(self) -> int | None: ...
     @property
     def middlewares(self) -> Sequence[Middleware]: ...
 
@@ -51,8 +58,8 @@ class BatchRunnable(Runnable, Protocol):
     @property
     def wait(self) -> int: ...
 
-    def decode_item(self, payload: bytes, /) -> Any:
-        """The item of one job."""
+    def decode(self, payload: bytes, version: int, /) -> Any:
+        """The item of one job, made by that version of the task."""
         ...
 
     def call_many(self, items: list[Any], /) -> Sequence[Any]:
@@ -61,7 +68,8 @@ class BatchRunnable(Runnable, Protocol):
 
 
 class Marks(Protocol):
-    """One byte for each job held, in memory that outlives the process: 1 once it has begun."""
+    """One byte for each job held, in memory that outlives the process: 1 once it has begun, 2
+    once it has ended, where that is known."""
 
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...

@@ -25,15 +25,16 @@ from mainspring.events import (
     WorkerStopping,
 )
 from mainspring.ids import new_token
-from mainspring.job import Cancelled, Claimed, HandedBack, Lost, Outcome, TaskUnknown, Transition
+from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown, Transition
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
+from mainspring.worker.capture import notes
 from mainspring.worker.dealer import Crew, Dealer
 from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.ledger import Round
 from mainspring.worker.office import Office
-from mainspring.worker.station import Station
-from mainspring.worker.upkeep import lost
+from mainspring.worker.station import Departure, Station
+from mainspring.worker.verdict import verdict
 from mainspring.worker.wire import Hello, Recall, Report, Stop
 
 LONGEST_TURN = 0.25
@@ -331,22 +332,25 @@ class Pump:
             # The ledger is stuck; what has ended is safer here than in a child.
             station.acknowledge()
 
-    def ended(
-        self, pid: int, status: str, begun: list[Claimed], rest: list[Claimed], asked: bool
-    ) -> None:
-        """A place is gone with these jobs, some begun, the rest not."""
-        if asked:
-            self.cut_short += len(begun)
-            self._end_all([*begun, *rest], HandedBack())
-            return
+    def ended(self, departure: Departure) -> None:
+        """A place is gone."""
+        self._end_all(departure.rest, HandedBack())
+        begun = departure.begun
         for job in begun:
-            error = lost(job, f"its process died: {status}", self._me.name)
-            self._end_all([job], Lost(error))
-            self._events.emit(AttemptFailed(job, self._pending[-1], self._me.name))
-        self.failed += len(begun)
-        self._end_all(rest, HandedBack())
-        numbers = tuple(job.number for job in begun)
-        self._events.emit(ChildDied(pid, status, numbers, self._me.name))
+            self._notes += notes(job.number, job.token, departure.output)
+        if departure.asked:
+            self.cut_short += len(begun)
+            self._end_all(begun, HandedBack())
+            return
+        ends = [decide(job, verdict(job, departure, self._me.name)) for job in begun]
+        self._pending += ends
+        self._count(ends)
+        for job, transition in zip(begun, ends, strict=True):
+            if transition.error is not None:
+                self._events.emit(AttemptFailed(job, transition, self._me.name))
+        if not departure.why:
+            numbers = tuple(job.number for job in begun)
+            self._events.emit(ChildDied(departure.pid, departure.status, numbers, self._me.name))
 
     def hopeless(self, error: BaseException) -> None:
         """The work cannot go on."""

@@ -52,12 +52,15 @@ OURS = __name__.rpartition(".")[0]
 
 
 class Recipe(NamedTuple):
-    """What is needed of a task at each of its jobs, looked up once. `timeout` in microseconds."""
+    """What is needed of a task at each of its jobs, looked up once. `timeout` in microseconds,
+    `memory` in bytes."""
 
     task: Runnable
+    versions: range
     call: Callable[[bytes, Context], Any]
     timeout: int | None
     middlewares: Sequence[Middleware]
+    memory: int | None
 
 
 class Runner:
@@ -76,7 +79,14 @@ class Runner:
 
     def learn(self, name: str, task: Runnable) -> None:
         """Jobs of this name are run by that task."""
-        self.recipes[name] = Recipe(task, task.call, task.timeout, task.middlewares)
+        self.recipes[name] = Recipe(
+            task, task.versions, task.call, task.timeout, task.middlewares, task.memory
+        )
+
+    def knows(self, task: str, policy: bytes) -> bool:
+        """Whether jobs of the task, of the version that is in this policy, can be run here."""
+        recipe = self.recipes.get(task)
+        return recipe is not None and decode_policy(policy).version in recipe.versions
 
     def attend(self) -> None:
         """Look whether anybody listens; asked once per feed instead of once per job."""

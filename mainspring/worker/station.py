@@ -3,11 +3,12 @@
 What it holds and of which kind, what has begun, how many places are free.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mainspring.job import Claimed, Transition
+from mainspring.worker.board import Why
 from mainspring.worker.program import Marks
 from mainspring.worker.wire import Drop, Feed, Hello, Order, Report
 
@@ -25,6 +26,21 @@ class Ended(NamedTuple):
     returned: list[Claimed]
     settled: list[Claimed]
     ran: dict[str, list[int]]
+
+
+class Departure(NamedTuple):
+    """A place is gone. Of its jobs some had begun; the `rest` had not, or had ended unheard. Had
+    it been `asked` to go? `why` it was killed, if it was; the most bytes of `memory` it had, if
+    known; the `output` of the job that had begun."""
+
+    pid: int
+    status: str
+    begun: list[Claimed]
+    rest: list[Claimed]
+    asked: bool
+    why: Why = Why.NOTHING
+    memory: int = 0
+    output: Sequence[str] = ()
 
 
 class Place(Protocol):
@@ -46,10 +62,8 @@ class Desk(Protocol):
         """Jobs have ended, or told something."""
         ...
 
-    def ended(
-        self, pid: int, status: str, begun: list[Claimed], rest: list[Claimed], asked: bool
-    ) -> None:
-        """A place is gone with these jobs, some begun, the rest not; had it been asked to go?"""
+    def ended(self, departure: Departure) -> None:
+        """A place is gone."""
         ...
 
     def hopeless(self, error: Exception) -> None:
@@ -68,6 +82,8 @@ class Station:
         self.open = False
         self.quitting = False
         self.untaken = 0
+        self.ended = 0
+        """How many attempts."""
         self._marks = marks
         self._free = list(range(spots))
 
@@ -150,6 +166,7 @@ class Station:
             self.load[kind] -= count
         ended.returned.extend(self.strike(report.returned))
         ended.settled.extend(self.strike(report.settled))
+        self.ended += len(transitions) + len(ended.settled)
         return ended
 
     def strike(self, numbers: Iterable[int]) -> list[Claimed]:
@@ -170,8 +187,9 @@ class Station:
         return self.strike([job.number for job, _, _ in self.held.values() if job.token in tokens])
 
     def strike_all(self) -> tuple[list[Claimed], list[Claimed]]:
-        """Strike everything off: the jobs that had begun, and those that had not."""
-        begun = [job for job, spot, _ in self.held.values() if self._marks[spot]]
-        rest = [job for job, spot, _ in self.held.values() if not self._marks[spot]]
+        """Strike everything off: the jobs that run, and those that have not begun, or ended
+        without a word of it coming through."""
+        begun = [job for job, spot, _ in self.held.values() if self._marks[spot] == 1]
+        rest = [job for job, spot, _ in self.held.values() if self._marks[spot] != 1]
         self.held.clear()
         return begun, rest

@@ -4,15 +4,15 @@ worker does the rounds, at intervals that differ."""
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable
 
 from mainspring.errors import StoreUnavailable
 from mainspring.ids import new_token
-from mainspring.job import Claimed, JobError, Lost, Reason
+from mainspring.job import Lost
 from mainspring.lifecycle import decide
 from mainspring.store import Grant, Store
 from mainspring.worker.contact import Contact
+from mainspring.worker.verdict import lost
 
 log = logging.getLogger("mainspring")
 
@@ -79,15 +79,3 @@ class Upkeep:
             message = "its lease ended: the worker that held it is gone or was cut off"
             self._store.exchange([decide(job, Lost(lost(job, message))) for job in jobs])
         return len(jobs)
-
-
-def lost(job: Claimed, message: str, worker: str = "") -> JobError:
-    """The error of an attempt whose end nobody saw."""
-    return JobError(
-        attempt=job.attempt,
-        type="WorkerLost",
-        message=message,
-        reason=Reason.WORKER_LOST,
-        worker=worker,
-        at=time.time_ns() // 1000,
-    )

@@ -24,7 +24,8 @@ BUFFER = 1 << 20
 
 
 class Setup(Struct, array_like=True, tag="setup"):
-    """The first message: which app, and how much of it. `lease` in microseconds."""
+    """The first message: which app, and how much of it. `lease` in microseconds. A `solo` child
+    runs the tasks that want a process of their own, any other all the rest."""
 
     parent: int
     app: str
@@ -33,6 +34,7 @@ class Setup(Struct, array_like=True, tag="setup"):
     threads: int
     tasks: int
     lease: int
+    solo: bool = False
 
 
 class Feed(Struct, array_like=True, tag="feed"):

@@ -22,11 +22,13 @@ from mainspring.engines import open_store
 from mainspring.errors import ConfigError, InvalidState
 from mainspring.events import Bus
 from mainspring.ids import new_id
+from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
-from mainspring.worker.children import Children
+from mainspring.worker.children import Children, Family
 from mainspring.worker.dealer import Crew
 from mainspring.worker.identity import Identity
 from mainspring.worker.inside import Inside
+from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
 from mainspring.worker.wire import Setup
@@ -57,6 +59,7 @@ class Worker:
         program: Program | None = None,
         app: str | None = None,
         processes: int = 1,
+        process_slots: int | None = None,
         threads: int = 8,
         tasks: int = 1000,
         in_process: bool = False,
@@ -65,10 +68,14 @@ class Worker:
         name: str | None = None,
         events: Bus | None = None,
         read_ahead: int = 2000,
+        max_jobs: int | None = None,
+        max_age: Duration | None = None,
+        max_memory: Size | None = None,
     ) -> None:
         if isinstance(queues, str):
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
         _check("processes", processes, 256)
+        _check("process_slots", 1 if process_slots is None else process_slots, 256)
         _check("threads", threads, 10_000)
         _check("tasks", tasks, 100_000)
         if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
@@ -88,6 +95,8 @@ class Worker:
         self._program = program
         self._app = app or ""
         self._processes = processes
+        self._process_slots = cores() if process_slots is None else process_slots
+        self._lifespan = _lifespan(max_jobs, max_age, max_memory)
         self._threads = threads
         self._tasks = tasks
         self._in_process = in_process
@@ -250,11 +259,14 @@ class Worker:
         setup = Setup(
             os.getpid(), self._app, sys.path, self.name, self._threads, self._tasks, self._lease
         )
+        counts: dict[Family, int] = {"shared": self._processes, "solo": self._process_slots}
         spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
         if self._in_process:
             assert self._program is not None
             return Inside(setup, self._program, spots, pump, pump.post)
-        return Children(setup, self._processes, spots, pump, pump.post)
+        return Children(
+            setup, counts, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
+        )
 
     def _find_store(self, url: str) -> Store:
         """The store to work with; `url` is what the app says."""
@@ -282,6 +294,22 @@ class Worker:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _lifespan(jobs: int | None, age: Duration | None, memory: Size | None) -> Lifespan:
+    if jobs is not None:
+        _check("max_jobs", jobs, 10**12)
+    seconds = 0.0 if age is None else microseconds(age, "max_age") / 1_000_000
+    return Lifespan(
+        jobs or 0, seconds, 0 if memory is None else in_bytes(memory, "max_memory", 16 * MB, TB)
+    )
 
 
 async def _in_thread(call: Callable[[], None]) -> None:

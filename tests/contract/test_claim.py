@@ -373,6 +373,77 @@ def test_a_claim_for_certain_tasks_finds_them_behind_thousands_of_others(stage: 
     assert ids(stage.claim(tasks=("rare",))) == [rare.id]
 
 
+def test_a_claim_for_certain_priorities_passes_over_all_others(stage: Stage) -> None:
+    jobs = {n: stage.put(priority=n) for n in (-100, -1, 0, 1, 7, 100)}
+    assert ids(stage.claim(priorities=(0, 7))) == ids([jobs[7], jobs[1], jobs[0]])
+    assert stage.claim(priorities=(2, 99)) == []
+    assert ids(stage.claim(priorities=(-100, -100))) == [jobs[-100].id]
+    assert ids(stage.claim(priorities=(100, 100))) == [jobs[100].id]
+    assert ids(stage.claim(priorities=(-100, 100))) == [jobs[-1].id]
+
+
+def test_a_claim_for_certain_priorities_stops_at_its_limit_and_goes_on_there(stage: Stage) -> None:
+    jobs = [stage.put(priority=n % 3) for n in range(30)]
+    twos, ones = ([job for job in jobs if job.priority == n] for n in (2, 1))
+    answer = stage.look(15, priorities=(1, 2))
+    assert (ids(answer.jobs), answer.more) == (ids(twos + ones[:5]), True)
+    answer = stage.look(15, priorities=(1, 2))
+    assert (ids(answer.jobs), answer.more) == (ids(ones[5:]), False)
+
+
+def test_jobs_that_are_passed_over_keep_their_places(stage: Stage) -> None:
+    stage.store.configure("default", Settings(aging=0))
+    jobs = [stage.put(priority=n % 2, task="abc"[n % 3]) for n in range(12)]
+    chosen = stage.claim(3, priorities=(1, 1), tasks=("a", "b"))
+    assert ids(chosen) == ids([jobs[1], jobs[3], jobs[7]])
+    taken = {job.id for job in chosen}
+    assert ids(stage.claim()) == [job.id for job in jobs if job.id not in taken]
+
+
+def test_certain_priorities_are_found_behind_thousands_of_others(stage: Stage) -> None:
+    stage.store.configure("default", Settings(aging=0))
+    stage.put_many(2_500)
+    rare = stage.put(priority=-5)
+    assert ids(stage.claim(priorities=(-9, -1))) == [rare.id]
+
+
+def test_certain_priorities_are_looked_for_among_the_first_jobs_only(stage: Stage) -> None:
+    stage.store.configure("default", Settings(aging=0))
+    for n in range(20):
+        stage.put(priority=n // 10)
+        stage.passes("1ms")
+    assert stage.claim(priorities=(1, 1), reach=10) == []
+    assert len(stage.claim(priorities=(1, 1), reach=12)) == 2
+    assert len(stage.claim(priorities=(1, 1))) == 8
+
+
+def test_priorities_are_those_of_the_jobs_whatever_the_queue_makes_of_them(stage: Stage) -> None:
+    stage.store.configure("flat", Settings(aging=0))
+    jobs = [stage.put(queue=queue, priority=3) for queue in ("flat", "default")]
+    stage.put(queue="flat", priority=2)
+    stage.end(stage.take(priorities=(3, 3), queues=("flat",)), Failed(OOPS, delay=SECOND))
+    stage.passes("1s")
+    claimed = stage.claim(priorities=(3, 3), queues=("flat", "default"))
+    assert ids(claimed) == ids(jobs)
+
+
+def test_a_careful_job_of_another_priority_is_in_nobodys_way(stage: Stage) -> None:
+    stage.put(policy=retries(0), priority=5)
+    plain = stage.put()
+    careful = stage.put(policy=retries(0))
+    stage.put()
+    answer = stage.look(slots=1, priorities=(0, 4))
+    assert (ids(answer.jobs), answer.more) == ([plain.id], True)
+    assert ids(stage.claim(1, slots=1, priorities=(0, 4))) == [careful.id]
+
+
+def test_a_suspect_is_given_by_its_priority_too(stage: Stage) -> None:
+    id = suspect(stage)
+    assert stage.claim(alone=1, priorities=(1, 9)) == []
+    assert stage.claim(priorities=(0, 0)) == []
+    assert stage.take(alone=1, priorities=(0, 0)).id == id
+
+
 # --- repeatable ----------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from tests.contract.stage import Stage, everything, ids, new, retries
 
 
 def test_a_job_is_read_back_as_it_was_given(stage: Stage) -> None:
-    policy = Policy(Backoff(7, kind="list", delays=(1, 2, 3)), timeout=MINUTE, keep=DAY)
+    policy = Policy(Backoff(7, kind="list", delays=(1, 2, 3)), timeout=MINUTE, keep=DAY, version=3)
     job = new(
         task="mail.send",
         payload=b'{"to":"\xc3\xbc"}',

@@ -62,7 +62,7 @@ plain = st.fixed_dictionaries(
         "task": st.sampled_from(TASKS),
         "priority": st.sampled_from((0, 0, 0, -1, 1, 5)),
         "delay": st.sampled_from((0, 0, 0, 0, SECOND, 30 * SECOND)),
-        "policy": st.sampled_from((*map(retries, (0, 1, 3)), Policy(keep=DAY))),
+        "policy": st.sampled_from((*map(retries, (0, 1, 3)), Policy(keep=DAY, version=2))),
     }
 )
 unbound = st.fixed_dictionaries(

@@ -25,7 +25,7 @@ from mainspring.job import (
     TaskUnknown,
 )
 from mainspring.lifecycle import decide
-from mainspring.store import Grant, Note, Settings, Store
+from mainspring.store import Grant, Note, Settings, Store, Wanted
 from tests.contract.stage import LEASE, OOPS, Stage, Time, everything, new, retries
 from tests.redis.conftest import client_of
 from tests.servers.redis import Server, in_folder, redis_url
@@ -38,6 +38,7 @@ def test_scripts_that_the_server_forgot_are_loaded_again(server: Server) -> None
         lambda: stage.put(),
         lambda: stage.claim(),
         lambda: stage.heartbeat(),
+        lambda: store.instruct(["w1"], Wanted(paused=True)),
         lambda: store.upkeep(),
         lambda: store.cancel(Select()),
         lambda: store.counts(),
@@ -150,6 +151,13 @@ def notes(stage: Stage) -> Any:
     return stage.heartbeat(5, notes=told, tasks=("send", "parent"))
 
 
+def instructed(stage: Stage) -> None:
+    parked(stage)
+    stage.heartbeat(5)
+    stage.store.instruct(["w1"], Wanted(paused=True))
+    stage.passes("1s")  # so that the next heartbeat is that of another life
+
+
 def late(stage: Stage) -> None:
     full(stage)
     stage.passes("5s")
@@ -199,6 +207,10 @@ SCENES: dict[str, tuple[Act, Act]] = {
     ),
     "claim": (late, lambda stage: stage.claim(token=77)),
     "claim some tasks": (late, lambda stage: stage.claim(token=77, tasks=("send",), alone=3)),
+    "claim some priorities": (
+        late,
+        lambda stage: stage.claim(token=77, priorities=(1, 9), alone=3),
+    ),
     "reclaim": (
         abandoned,
         lambda stage: stage.store.reclaim(
@@ -206,6 +218,11 @@ SCENES: dict[str, tuple[Act, Act]] = {
         ),
     ),
     "heartbeat": (parked, notes),
+    "first heartbeat": (instructed, notes),
+    "instruct": (
+        instructed,
+        lambda stage: stage.store.instruct(["w1", "w2"], Wanted(stop=True)),
+    ),
     "cancel": (full, lambda stage: stage.store.cancel(Select(), "no", now=stage.now)),
     "replay": (
         ended,

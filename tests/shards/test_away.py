@@ -15,7 +15,7 @@ from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.ids import new_token
 from mainspring.job import Claimed, Lost, Select, State, Succeeded
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Note, Presence, Settings
+from mainspring.store import Claim, Grant, Note, Presence, Pulse, Settings, Wanted
 from tests.contract.stage import OOPS, everything, ids, new
 from tests.shards.conftest import IN_A, IN_B
 from tests.worker.faulty import FaultyStore
@@ -37,7 +37,7 @@ def b(store: ShardsStore) -> Iterator[FaultyStore]:
 
 EVERYTHING = (
     *("insert", "exchange", "heartbeat", "reclaim", "held", "upkeep", "cancel", "replay"),
-    *("delete", "configure", "get", "find", "counts", "queues", "position", "health"),
+    *("delete", "configure", "instruct", "get", "find", "counts", "queues", "position", "health"),
     *("workers", "statistics", "check", "history", "logs"),
 )
 
@@ -52,7 +52,7 @@ def wish(limit: int = 100, token: int | None = None, lease: int = LEASE) -> Clai
     return Claim(grant=grant, limit=limit, slots=limit)
 
 
-def beat(store: ShardsStore, *tokens: int, notes: tuple[Note, ...] = ()) -> object:
+def beat(store: ShardsStore, *tokens: int, notes: tuple[Note, ...] = ()) -> Pulse:
     presence = Presence(id="w", host="h", pid=1, started=1, state="running")
     return store.heartbeat(presence, tokens, LEASE, notes)
 
@@ -244,6 +244,23 @@ def test_operators_reach_what_answers_and_are_told_of_the_rest(
     comes_back(b)
     assert store.cancel(Select(states=(State.PENDING,))).ids == (jobs[1].id,)
     assert store.configure("events", Settings(paused=True)).paused
+
+
+def test_a_worker_hears_what_is_wanted_from_whichever_shard_answers(
+    store: ShardsStore, b: FaultyStore
+) -> None:
+    beat(store)
+    assert store.instruct(["w", "nobody"], Wanted(paused=True)) == ["w"]
+    b.go_away(*EVERYTHING)
+    assert beat(store).wanted == Wanted(paused=True)
+    change = Wanted(paused=False, reload=5)
+    with pytest.raises(PartlyUnavailable, match="shard 'b'") as caught:
+        store.instruct(["w"], change)
+    assert caught.value.answer == ["w"]
+    comes_back(b)
+    assert beat(store).wanted == Wanted(paused=True, reload=5)
+    assert store.instruct(["w"], change) == ["w"]
+    assert beat(store).wanted == change
 
 
 # --- real trouble --------------------------------------------------------------------------------

@@ -56,6 +56,18 @@ add.enqueue(1).state = "failed"  # E
 def misspelt() -> None: ...
 
 
+@tasks.task(runs_in="process", memory=1.5)  # E
+def broken_bytes() -> None: ...
+
+
+@misspelt.upgrade(from_="1")  # E
+def from_text(old: Any) -> Any: ...
+
+
+@misspelt.upgrade(from_=1)  # E takes the old payload alone
+def from_two(old: Any, more: Any) -> Any: ...
+
+
 @tasks.handler("e")  # E
 def three(a: Any, b: Any, c: Any) -> None: ...
 

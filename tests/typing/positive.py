@@ -97,9 +97,20 @@ async def send(to: str, subject: str, *, tenant: str = "main") -> str:
             return "ok"
 
 
-@tasks.task(max_retries=0, timeout=timedelta(minutes=10))
+@tasks.task(
+    max_retries=0, timeout=timedelta(minutes=10), runs_in="process", memory="512MB", version=2
+)
 def render(doc: int) -> bytes:
     return b""
+
+
+@render.upgrade(from_=1)
+def from_a_name(old: dict[str, Any]) -> dict[str, Any]:
+    return {"doc": int(old["name"])}
+
+
+assert_type(from_a_name({}), dict[str, Any])
+assert_type(render.versions, range)
 
 
 @tasks.task
@@ -332,6 +343,8 @@ async def asynchronous() -> None:
         assert_type(await app.aget("x", add), Job[int])
         assert_type(await app.afind(limit=3, states="failed"), list[Job[Any]])
         assert_type(await app.acounts(), dict[str, dict[str, int]])
+        assert_type(await app.adrain_workers(host="here"), list[str])
+        assert_type(await app.ascale_workers("w1", "w2", least=2, most=8), list[str])
         assert_type(await app.await_until_idle(timeout=3), bool)
 
 

@@ -71,7 +71,13 @@ backoffs = st.builds(
     jitter=st.booleans(),
 )
 optional_times = st.none() | st.integers(0, 2**52)
-policies = st.builds(Policy, retry=backoffs, timeout=optional_times, keep=optional_times)
+policies = st.builds(
+    Policy,
+    retry=backoffs,
+    timeout=optional_times,
+    keep=optional_times,
+    version=st.integers(1, 1_000_000),
+)
 
 
 @given(policies)
@@ -81,8 +87,18 @@ def test_a_policy_survives_being_stored(policy: Policy) -> None:
 
 @given(policies)
 def test_equal_policies_are_stored_as_equal_bytes(policy: Policy) -> None:
-    again = Policy(policy.retry, policy.timeout, policy.keep)
+    again = Policy(policy.retry, policy.timeout, policy.keep, policy.version)
     assert encode_policy(again) == encode_policy(policy)
+
+
+@given(policies)
+def test_a_policy_of_version_1_is_stored_as_it_was_before_there_were_versions(
+    policy: Policy,
+) -> None:
+    before = msgspec.msgpack.encode([policy.retry, policy.timeout, policy.keep])
+    first = msgspec.structs.replace(policy, version=1)
+    assert encode_policy(first) == before
+    assert decode_policy(before) == first
 
 
 def claimed(attempt: int, losses: int, max_retries: int) -> Claimed:

@@ -95,12 +95,31 @@ def test_a_task_runs_where_its_colour_says() -> None:
     @tasks.task(runs_in="async")
     async def coloured() -> None: ...
 
+    @tasks.task(runs_in="thread")
+    async def run_to_its_end() -> int:
+        return 1
+
+    @tasks.task(runs_in="process", memory="64MiB")
+    def apart() -> None: ...
+
+    @tasks.task(runs_in="process")
+    async def awaited_apart() -> int:
+        return 1
+
+    tasks.handler("image", "no_such_module:execute", runs_in="process", memory=20_000_000)
+
     @functools.wraps(coloured.function)
     def wrapper() -> Coroutine[Any, Any, None]:
         return coloured()
 
     assert plain.kind == "thread"
     assert coloured.kind == "async"
+    assert isinstance(run_to_its_end, AsyncTask)
+    assert run_to_its_end.kind == "thread"
+    assert (apart.kind, apart.memory) == ("process", 64 * 1024**2)
+    assert isinstance(awaited_apart, AsyncTask)
+    assert (awaited_apart.kind, awaited_apart.memory) == ("process", None)
+    assert (tasks["image"].kind, tasks["image"].memory) == ("process", 20_000_000)
     assert tasks.task(name="a")(wrapper).kind == "thread"
     assert tasks.task(name="b", runs_in="async")(wrapper).kind == "async"
 
@@ -163,9 +182,19 @@ async def agenerator() -> Any:
         ({"max_retries": -1}, send, "max_retries: expected 0 to 1,000,000"),
         ({"retry": Retry(), "max_retries": 1}, send, "retry or max_retries, got both"),
         ({"on_duplicate": "ignore"}, send, "on_duplicate: expected"),
-        ({"runs_in": "async"}, send, "a plain def runs in"),
-        ({"runs_in": "thread"}, asend, "a plain async def runs in"),
-        ({"runs_in": "procces"}, send, 'runs_in: expected "thread" or "async", got'),
+        ({"runs_in": "async"}, send, 'make it an async def, or say "thread" or "process"'),
+        ({"runs_in": "procces"}, send, 'runs_in: expected "thread", "async" or "process", got'),
+        ({"memory": "64MB"}, send, 'memory: only a process can be held to it; say runs_in="pro'),
+        ({"runs_in": "thread", "memory": "64MB"}, send, "memory: only a process"),
+        ({"runs_in": "process", "memory": "64 m"}, send, 'expected bytes, or text like "512MB"'),
+        ({"runs_in": "process", "memory": 1e9}, send, "memory: expected bytes, or text like"),
+        ({"runs_in": "process", "memory": True}, send, "memory: expected bytes, or text like"),
+        ({"runs_in": "process", "memory": "15MB"}, send, "memory: expected 16 MB to 1 TB, got"),
+        ({"runs_in": "process", "memory": "1.1TB"}, send, "memory: expected 16 MB to 1 TB, got"),
+        ({"version": 0}, send, "version: expected 1 to 1,000,000, got 0"),
+        ({"version": 1_000_001}, send, "version: expected 1 to 1,000,000, got 1000001"),
+        ({"version": "2"}, send, "version: expected 1 to 1,000,000, got '2'"),
+        ({"version": True}, send, "version: expected 1 to 1,000,000, got True"),
         ({}, lambda x: x, "has no name of its own"),
         ({}, functools.partial(send, "a"), "has no name of its own"),
         ({}, Doc, "expected a function"),
@@ -463,7 +492,7 @@ def test_a_stored_payload_that_does_not_fit_is_not_worth_another_attempt() -> No
     stored: list[Callable[[], object]] = [
         lambda: work.call(b'{"x":"1"}', current()),
         lambda: tasks["typed"].call(b"3", current()),
-        lambda: index.decode_item(b'"x"'),
+        lambda: index.decode(b'"x"', 1),
         lambda: index.call(b'"x"', current()),
     ]
     for call in stored:
@@ -506,7 +535,7 @@ def test_a_batch_takes_one_item_per_job_and_gives_one_outcome_per_item() -> None
     jobs = [index.job(Doc(1)), index.job(Doc(0))]
     assert jobs[0].payload == b'{"id":1}'
     assert jobs[0].queue == "index"
-    items = [index.decode_item(job.payload) for job in jobs]
+    items = [index.decode(job.payload, 1) for job in jobs]
     assert items == [Doc(1), Doc(0)]
     one, error = index.call_many(items)
     assert one == 1
@@ -516,7 +545,7 @@ def test_a_batch_takes_one_item_per_job_and_gives_one_outcome_per_item() -> None
     with pytest.raises(InvalidArguments, match="id: expected `int`"):
         index.job({"id": "x"})  # type: ignore[arg-type]
     with pytest.raises(InvalidArguments, match="id: expected `int`"):
-        index.decode_item(b'{"id":"x"}')
+        index.decode(b'{"id":"x"}', 1)
 
 
 def test_a_batch_that_returns_nothing_has_done_all() -> None:
@@ -526,7 +555,7 @@ def test_a_batch_that_returns_nothing_has_done_all() -> None:
     def index(items: list[bytes]) -> None: ...
 
     assert index.call_many([b"a", b"b"]) == [None, None]
-    assert index.decode_item(index.job(b"\xff").payload) == b"\xff"
+    assert index.decode(index.job(b"\xff").payload, 1) == b"\xff"
 
 
 @pytest.mark.parametrize("answer", [[1], [1, 2, 3], "ab", 2, iter([1, 2])])

@@ -62,6 +62,7 @@ class House:
     def __init__(self, folder: Path, in_process: bool, stack: ExitStack) -> None:
         self.folder = folder
         self.in_process = in_process
+        self.options: dict[str, Any] = {"app": "tests.worker.workshop:app"}
         self.url = f"sqlite:///{folder}/jobs.db"
         self.app = Mainspring(self.url, tasks)
         self._stack = stack
@@ -70,11 +71,16 @@ class House:
 
     def worker(self, **options: Any) -> Worker:
         """A worker, not yet started; stopped after the test."""
-        wanted: dict[str, Any] = {"lease": "5s", "grace": "5s", "in_process": self.in_process}
+        wanted: dict[str, Any] = {
+            "lease": "5s",
+            "grace": "5s",
+            "in_process": self.in_process,
+            "program": self.app,
+        }
         if not self.in_process:
-            wanted["app"] = "tests.worker.workshop:app"
+            wanted |= self.options
         store = options.pop("store", self.app.store)
-        worker = Worker(store, program=self.app, **wanted | options)
+        worker = Worker(store, **wanted | options)
         self._stack.callback(lambda: worker.stop(0))
         return worker
 

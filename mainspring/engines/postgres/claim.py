@@ -213,7 +213,7 @@ def _take(
         order = 0 if wish.queues is None else place
         lane = default_lane(queue.number)
         if queue.ready:
-            floor = HEAD if wish.tasks is not None else floors.get(lane)
+            floor = HEAD if wish.choosy else floors.get(lane)
             lanes.append(_Lane(lane, order, floor))
         if queue.suspects and wish.alone > 0:
             lanes.append(_Lane(lane - 1, order, HEAD))
@@ -228,7 +228,7 @@ def _take(
         lanes = [lane._replace(floor=HEAD) for lane in lanes]
         rows, stopped = _take_from(step, wish, lanes, tasks)
     full = stopped or len(rows) == wish.limit
-    if wish.tasks is None and not stopped:
+    if not wish.choosy and not stopped:
         last = {row[_LANE]: row[_SCORE] for row in rows}
         for lane, score in last.items():
             if lane & 1 == 0:
@@ -256,7 +256,8 @@ def _take_from(
             bigints([shares[lane.lane] for lane in lanes]),
             wish.slots,
             None if tasks is None else bigints(tasks),
-            None if tasks is None else wish.reach,
+            wish.reach if wish.choosy else None,
+            *(wish.priorities or (None, None)),
         ),
     )
     stopped = bool(rows) and rows[-1][_NUMBER] is None
@@ -279,6 +280,7 @@ def _offers(
         wish.alone,
         step.wall,
         None if tasks is None else bigints(tasks),
+        *(wish.priorities or (None, None)),
     )
 
 

@@ -56,11 +56,13 @@ UNION ALL
 LIMIT %(limit)b::bigint;
 
 -- name: shares
-SELECT lane, n FROM mainspring.shares(%b, %b, %b, %b::bigint, %b::bigint, %b::bigint, %b::bigint[]);
+SELECT lane, n FROM mainspring.shares(%b, %b, %b, %b::bigint, %b::bigint, %b::bigint, %b::bigint[],
+  %b::int, %b::int);
 
 -- name: take
 SELECT * FROM mainspring.take(
-  %b::bigint, %s, %b::bigint, %b::bigint, %b, %b, %b, %b, %b::int, %b::bigint[], %b::int);
+  %b::bigint, %s, %b::bigint, %b::bigint, %b, %b, %b, %b, %b::int, %b::bigint[], %b::int,
+  %b::int, %b::int);
 
 -- name: tasks
 SELECT id FROM mainspring.task WHERE name = ANY(%b::text[]);

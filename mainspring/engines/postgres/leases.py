@@ -10,7 +10,7 @@ from mainspring.engines.postgres.claim import grant, held
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Claimed, Now
-from mainspring.store import Grant, Note, Presence, Pulse
+from mainspring.store import Grant, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
 
@@ -20,13 +20,15 @@ LOG_SIZE = 256 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Presence).decode
+_encode_wanted = msgspec.json.Encoder().encode
+_decode_wanted = msgspec.json.Decoder(Wanted).decode
 
 
 def heartbeat(
     step: Step, presence: Presence, tokens: Sequence[int], lease: int, notes: Sequence[Note]
 ) -> Pulse:
     """Renew, note, and tell."""
-    _present(step, presence, lease)
+    wanted = _present(step, presence, lease)
     listed = bigints(tokens)
     lost: list[int] = []
     cancel: list[int] = []
@@ -38,20 +40,32 @@ def heartbeat(
     if notes:
         _note(step, notes)
     paused = [name for (name,) in step.rows(SQL["paused"])]
-    return Pulse(lost=tuple(lost), cancel=tuple(cancel), paused=tuple(paused))
+    return Pulse(lost=tuple(lost), cancel=tuple(cancel), paused=tuple(paused), wanted=wanted)
 
 
-def _present(step: Step, presence: Presence, lease: int) -> None:
-    before = step.row(SQL["presence"], (plain(presence.id),))
+def instruct(step: Step, workers: Sequence[str], wanted: Wanted) -> list[str]:
+    """Want this of these workers; those that are known."""
+    asked = _encode_wanted(wanted).decode(), texts(workers)
+    known = {id for (id,) in step.rows(SQL["instruct"], asked)}
+    return [id for id in dict.fromkeys(workers) if plain(id) in known]
+
+
+def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
+    """Write that the worker is there; what is wanted of it."""
+    id = plain(presence.id)
+    row = step.row(SQL["presence"], (id,))
+    before = None if row is None else _decode(row[0])
+    if presence.state == "stopped" or (before and before.started != presence.started):
+        step.run(SQL["absent"], (id,))
     if presence.state == "stopped":
-        step.run(SQL["absent"], (plain(presence.id),))
-        return
+        return None
     told = msgspec.structs.replace(presence, seen=step.wall)
-    step.run(SQL["present"], (plain(presence.id), step.lease + lease, _encode(told)))
-    known = set() if before is None else set(_decode(before[0]).tasks)
+    (wanted,) = step.row(SQL["present"], (id, step.lease + lease, _encode(told)))
+    known = set() if before is None else set(before.tasks)
     if new := [task for task in presence.tasks if task not in known]:
         parked = {"wall": step.wall, "tasks": texts(new)}
         step.matters |= step.run(SQL["unpark"], parked) > 0
+    return None if wanted is None else _decode_wanted(wanted)
 
 
 def _note(step: Step, notes: Sequence[Note]) -> None:

@@ -5,8 +5,16 @@ SELECT body FROM mainspring.worker WHERE id = %s;
 DELETE FROM mainspring.worker WHERE id = %s;
 
 -- name: present
-INSERT INTO mainspring.worker VALUES(%s, %b::bigint, %b::bytea)
-ON CONFLICT (id) DO UPDATE SET until = excluded.until, body = excluded.body;
+INSERT INTO mainspring.worker VALUES(%s, %b::bigint, %b::bytea, NULL)
+ON CONFLICT (id) DO UPDATE SET until = excluded.until, body = excluded.body
+RETURNING wanted::text;
+
+-- name: instruct
+UPDATE mainspring.worker w SET wanted = coalesce(w.wanted, '{}') || %s::jsonb
+FROM (
+  SELECT id FROM mainspring.worker WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE
+) mine
+WHERE w.id = mine.id RETURNING w.id;
 
 -- name: unpark
 UPDATE mainspring.later SET due = %(wall)b::bigint

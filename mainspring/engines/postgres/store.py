@@ -62,6 +62,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Wanted,
 )
 
 T = TypeVar("T")
@@ -229,6 +230,9 @@ class PostgresStore:
         while after is not None:
             after = self._write(partial(queues.rescore, name=queue, after=after))
         return info
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        return self._write(lambda step: leases.instruct(step, workers, wanted))
 
     def _by_slices(self, select: Select, operation: operate.Operation, now: Now | None) -> Changed:
         """Do this to all that match, so many at a time, each slice a transaction."""

@@ -36,6 +36,7 @@ def pack_wish(wish: Claim) -> bytes:
             queues,
             wish.tasks,
             wish.reach,
+            wish.priorities,
         )
     )
 

@@ -10,7 +10,7 @@ _TYPES = {
     **dict.fromkeys(
         (
             *("meta", "body", "at", "id", "count", "span", "queue", "policy", "grant", "holds"),
-            *("unique", "result", "progress", "mortal", "worker", "knows"),
+            *("unique", "result", "progress", "mortal", "worker", "knows", "wanted"),
         ),
         b"hash",
     ),

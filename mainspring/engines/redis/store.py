@@ -53,6 +53,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Wanted,
 )
 
 GRANTS_KEPT = 120_000_000
@@ -60,6 +61,7 @@ WORKERS_KEPT = 600_000_000
 STATISTICS_KEPT = 14 * 86_400_000_000
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_wanted = msgspec.msgpack.Decoder(Wanted).decode
 
 
 class RedisStore:
@@ -177,23 +179,24 @@ class RedisStore:
         *,
         now: Now | None = None,
     ) -> Pulse:
-        stopped = int(presence.state == "stopped")
+        started = "" if presence.state == "stopped" else presence.started
         told = self._parts.client.run(
             "heartbeat",
-            *(presence.id, stopped, _encode(presence.tasks), _encode(presence)),
+            *(presence.id, started, _encode(presence.tasks), _encode(presence)),
             *(lease, len(tokens)),
             *map(pack_token, tokens),
             *(part for note in notes for part in _note(note)),
             now=now,
             repeat=not notes,
         )
-        lost, cancel, paused = told
+        lost, cancel, paused, wanted = told
         gone = tuple(map(unpack_token, lost))
         self._parts.handed.drop(gone)
         return Pulse(
             lost=gone,
             cancel=tuple(map(int, cancel)),
             paused=tuple(name.decode() for name in paused),
+            wanted=_decode_wanted(wanted) if wanted else None,
         )
 
     def reclaim(self, grant: Grant, limit: int, *, now: Now | None = None) -> list[Claimed]:
@@ -239,6 +242,11 @@ class RedisStore:
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         return queues.configure(self._parts.client, queue, settings)
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        asked = dict.fromkeys(workers)
+        told = self._parts.client.run("instruct", _encode(wanted), *asked)
+        return [id.decode() for id in told]
 
     # --- read -------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from mainspring.store import (
     ShardInfo,
     ShardQueue,
     Signal,
+    Wanted,
 )
 
 
@@ -184,6 +185,9 @@ class ShardsStore:
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         return writing.configure(self._ring, queue, settings)
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        return writing.instruct(self._ring, workers, wanted)
 
     # --- read -------------------------------------------------------------------------------
 

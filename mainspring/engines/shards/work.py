@@ -16,7 +16,7 @@ from mainspring.engines.shards.ring import Ring, outer
 from mainspring.engines.shards.shard import Asked, Shard
 from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.job import Claimed, Now, Transition
-from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
+from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store, Wanted
 
 
 class Work:
@@ -184,6 +184,7 @@ class Work:
             lost=tuple(lost | (set() if away else gone)),
             cancel=tuple(composed(n, shard.slot) for shard in pulses for n in pulses[shard].cancel),
             paused=tuple(dict.fromkeys(name for each in pulses.values() for name in each.paused)),
+            wanted=_agreed([each.wanted for each in pulses.values() if each.wanted is not None]),
         )
         if away:
             missed += gone
@@ -302,6 +303,18 @@ def _rest(claim: Claim, jobs: Sequence[Claimed]) -> Claim:
         slots=max(0, claim.slots - len(jobs) + alone),
         alone=max(0, claim.alone - alone),
     )
+
+
+def _agreed(told: Sequence[Wanted]) -> Wanted | None:
+    """What several shards want of a worker. They differ where one was away when it was said: then
+    the most is meant, so that who was paused stays so until all know better."""
+    if not told:
+        return None
+    fields = {
+        name: [value for each in told if (value := getattr(each, name)) is not None]
+        for name in Wanted.__struct_fields__
+    }
+    return Wanted(**{name: max(said, default=None) for name, said in fields.items()})
 
 
 def _under(grant: Grant, token: int) -> Grant:

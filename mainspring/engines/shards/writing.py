@@ -17,7 +17,7 @@ from mainspring.errors import (
     Unsupported,
 )
 from mainspring.job import Changed, Inserted, NewJob, Now, Select
-from mainspring.store import QueueInfo, Settings, Store
+from mainspring.store import QueueInfo, Settings, Store, Wanted
 
 
 class Verb(Protocol):
@@ -148,6 +148,28 @@ def configure(ring: Ring, queue: str, settings: Settings) -> QueueInfo:
     if info is None:
         raise trouble or homes[0].unavailable()
     return info
+
+
+def instruct(ring: Ring, workers: Sequence[str], wanted: Wanted) -> list[str]:
+    """Tell every shard: a worker that is known to one is known to all that it could reach.
+
+    `PartlyUnavailable` if one does not answer.
+    """
+    known: set[str] = set()
+    trouble: StoreUnavailable | None = None
+    answered = False
+    for shard in ring.shards:
+        try:
+            known.update(shard.do(lambda store: store.instruct(workers, wanted)))
+            answered = True
+        except StoreUnavailable as error:
+            trouble = error
+    told = [id for id in dict.fromkeys(workers) if id in known]
+    if trouble is not None and answered:
+        raise PartlyUnavailable(str(trouble), told, workers)
+    if trouble is not None:
+        raise trouble
+    return told
 
 
 def _is_there(shard: Shard, queue: str) -> bool:

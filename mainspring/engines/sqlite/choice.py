@@ -29,6 +29,9 @@ kind_of = itemgetter(KIND)
 _FIRST_PAGE = 8
 """Rows read of one lane among many, beside its share of all that are wanted."""
 
+_PAGE = 100
+"""Rows whose priorities are looked up together."""
+
 _BEFORE_ALL = -(1 << 62), 0
 
 
@@ -59,8 +62,8 @@ class _Choice:
     def take_from(self, step: Step, lanes: "Sequence[_Lane]") -> None:
         """Go on with these lanes, in one order."""
         left = self._wish.limit - len(self.rows)
-        (lane, *others), tasks = lanes, self._wish.tasks
-        if others or lane.suspects or tasks is not None:
+        lane, *others = lanes
+        if others or lane.suspects or self._wish.choosy:
             self._one_by_one(_in_order(step, self._wish, lanes, left))
             return
         page = next(_pages(step, lane, left))
@@ -115,12 +118,21 @@ def _lanes(wish: Claim, queue: Queue) -> list[_Lane]:
 def _in_order(step: Step, wish: Claim, lanes: Sequence[_Lane], most: int) -> Iterator[Row]:
     """The ready jobs of these lanes by (score, number)."""
     size = most if len(lanes) == 1 else min(most, _FIRST_PAGE + most // len(lanes))
-    if wish.tasks is None:
+    if not wish.choosy:
         return _merged(step, lanes, size, wish.alone)
-    merged = _merged(step, lanes, size, None)
-    tasks = {task for (task,) in step.rows(SQL["tasks"], (as_json(wish.tasks),))}
-    near = islice(merged, wish.reach)
-    return (row for row in near if task_of(row[KIND]) in tasks)
+    near: Iterator[Row] = islice(_merged(step, lanes, size, None), wish.reach)
+    if wish.tasks is not None:
+        tasks = {task for (task,) in step.rows(SQL["tasks"], (as_json(wish.tasks),))}
+        near = (row for row in near if task_of(row[KIND]) in tasks)
+    return near if wish.priorities is None else _within(step, wish.priorities, near)
+
+
+def _within(step: Step, priorities: tuple[int, int], rows: Iterator[Row]) -> Iterator[Row]:
+    """Those of these priorities, in the same order."""
+    while page := list(islice(rows, _PAGE)):
+        numbers = as_json([row[NUMBER] for row in page])
+        meant = {number for (number,) in step.rows(SQL["of_priorities"], (numbers, *priorities))}
+        yield from (row for row in page if row[NUMBER] in meant)
 
 
 def _merged(step: Step, lanes: Sequence[_Lane], size: int, suspects: int | None) -> Iterator[Row]:

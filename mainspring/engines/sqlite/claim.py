@@ -210,7 +210,7 @@ def _take(step: Step, wish: Claim, rows: Sequence[Row]) -> None:
     numbers, kinds = [row[NUMBER] for row in rows], list(map(kind_of, rows))
     for (queue, suspect), chosen in _by_lane(rows, kinds).items():
         lane = default_lane(queue) - suspect
-        if wish.tasks is None:
+        if not wish.choosy:
             # What was chosen from a lane is all of it up to the last one.
             last = place_of(chosen[-1])
             step.run(SQL["run"], (token, queue, lane, *last))

@@ -10,7 +10,7 @@ from mainspring.engines.sqlite.claim import grant, held
 from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Claimed, Now, State, Transition
-from mainspring.store import Grant, Note, Presence, Pulse
+from mainspring.store import Grant, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
 
@@ -20,13 +20,14 @@ LOG_SIZE = 256 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Presence).decode
+_decode_wanted = msgspec.json.Decoder(Wanted).decode
 
 
 def heartbeat(
     step: Step, presence: Presence, tokens: Sequence[int], lease: int, notes: Sequence[Note]
 ) -> Pulse:
     """Renew, note, and tell."""
-    _present(step, presence, lease)
+    wanted = _present(step, presence, lease)
     listed = as_json(tokens)
     lost: list[int] = []
     cancel: list[int] = []
@@ -38,19 +39,29 @@ def heartbeat(
     if notes:
         _note(step, notes)
     paused = [name for (name,) in step.rows(SQL["paused"])]
-    return Pulse(lost=tuple(lost), cancel=tuple(cancel), paused=tuple(paused))
+    return Pulse(lost=tuple(lost), cancel=tuple(cancel), paused=tuple(paused), wanted=wanted)
 
 
-def _present(step: Step, presence: Presence, lease: int) -> None:
-    before = step.row(SQL["presence"], (presence.id,))
-    if presence.state == "stopped":
+def instruct(step: Step, workers: Sequence[str], wanted: Wanted) -> list[str]:
+    """Want this of these workers; those that are known."""
+    known = {id for (id,) in step.rows(SQL["instruct"], (as_json(wanted), as_json(workers)))}
+    return [id for id in dict.fromkeys(workers) if id in known]
+
+
+def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
+    """Write that the worker is there; what is wanted of it."""
+    row = step.row(SQL["presence"], (presence.id,))
+    before = None if row is None else _decode(row[0])
+    if presence.state == "stopped" or (before and before.started != presence.started):
         step.run(SQL["absent"], (presence.id,))
-        return
+    if presence.state == "stopped":
+        return None
     told = msgspec.structs.replace(presence, seen=step.wall)
-    step.run(SQL["present"], (presence.id, step.lease + lease, _encode(told)))
-    known = set() if before is None else set(_decode(before[0]).tasks)
+    (wanted,) = step.row(SQL["present"], (presence.id, step.lease + lease, _encode(told)))
+    known = set() if before is None else set(before.tasks)
     if new := [task for task in presence.tasks if task not in known]:
         step.matters |= step.run(SQL["unpark"], (step.wall, as_json(new))).rowcount > 0
+    return None if wanted is None else _decode_wanted(wanted)
 
 
 def _note(step: Step, notes: Sequence[Note]) -> None:

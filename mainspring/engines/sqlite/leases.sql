@@ -5,8 +5,12 @@ SELECT body FROM worker WHERE id = ?;
 DELETE FROM worker WHERE id = ?;
 
 -- name: present
-INSERT INTO worker VALUES(?, ?, ?)
-ON CONFLICT DO UPDATE SET until = excluded.until, body = excluded.body;
+INSERT INTO worker VALUES(?, ?, ?, NULL)
+ON CONFLICT DO UPDATE SET until = excluded.until, body = excluded.body RETURNING wanted;
+
+-- name: instruct
+UPDATE worker SET wanted = json_patch(coalesce(wanted, '{}'), ?)
+WHERE id IN (SELECT value FROM json_each(?)) RETURNING id;
 
 -- name: unpark
 UPDATE later SET due = ?1

@@ -60,6 +60,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Wanted,
 )
 
 T = TypeVar("T")
@@ -211,6 +212,9 @@ class SqliteStore:
         while after is not None:
             after = self._parts.write(partial(queues.rescore, name=queue, after=after))
         return info
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        return self._parts.write(lambda step: leases.instruct(step, workers, wanted))
 
     def _by_slices(self, select: Select, operation: operate.Operation, now: Now | None) -> Changed:
         """Do this to all that match, so many at a time, each slice a transaction."""

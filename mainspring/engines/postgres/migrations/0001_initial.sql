@@ -143,8 +143,9 @@ CREATE TABLE mainspring.log(
   size bigint NOT NULL, text text NOT NULL, PRIMARY KEY(number, line)
 );
 
+-- `wanted` is what operators want of it; NULL if nothing was said.
 CREATE TABLE mainspring.worker(
-  id text COLLATE "C" PRIMARY KEY, until bigint NOT NULL, body bytea NOT NULL
+  id text COLLATE "C" PRIMARY KEY, until bigint NOT NULL, body bytea NOT NULL, wanted jsonb
 ) WITH (fillfactor = 50);
 
 CREATE TABLE mainspring.stat(
@@ -221,10 +222,16 @@ BEGIN
     AND CASE WHEN _names IS NULL THEN NOT q.by_hand ELSE q.name = ANY(_names) END;
 END $$;
 
+-- Not inlined, so that claims of all priorities have nothing more to set up; planned as its callers.
+CREATE FUNCTION mainspring.priority(_number bigint) RETURNS int LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT j.priority FROM mainspring.job j WHERE j.number = _number);
+END $$;
+
 -- How many each lane has among the first of all of them, suspects no more than asked for.
 CREATE FUNCTION mainspring.shares(
   _lanes bigint[], _orders bigint[], _floors bigint[], _limit bigint, _alone bigint, _wall bigint,
-  _tasks bigint[]
+  _tasks bigint[], _lowest int, _highest int
 ) RETURNS TABLE(lane bigint, n bigint) LANGUAGE plpgsql STABLE
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 SET enable_bitmapscan = off SET enable_sort = off AS $$
@@ -240,12 +247,14 @@ BEGIN
           WHERE a.lane = s.lane AND a.behind AND a.score < s.floor
             AND (a.expires IS NULL OR a.expires > _wall)
             AND (_tasks IS NULL OR a.task = ANY(_tasks))
+            AND (_lowest IS NULL OR mainspring.priority(a.number) BETWEEN _lowest AND _highest)
           ORDER BY a.score, a.number LIMIT _limit)
         UNION ALL
         (SELECT a.score, a.number FROM mainspring.ready a
           WHERE a.lane = s.lane AND a.score >= s.floor
             AND (a.expires IS NULL OR a.expires > _wall)
             AND (_tasks IS NULL OR a.task = ANY(_tasks))
+            AND (_lowest IS NULL OR mainspring.priority(a.number) BETWEEN _lowest AND _highest)
           ORDER BY a.score, a.number LIMIT _limit)
       ) r
     ) offer
@@ -260,7 +269,8 @@ END $$;
 -- Rows in the order of the claim; a last row without a number says that a careful job ended it.
 CREATE FUNCTION mainspring.take(
   _token bigint, _worker text, _until bigint, _wall bigint, _lanes bigint[], _orders bigint[],
-  _floors bigint[], _shares bigint[], _slots int, _tasks bigint[], _reach int
+  _floors bigint[], _shares bigint[], _slots int, _tasks bigint[], _reach int,
+  _lowest int, _highest int
 ) RETURNS TABLE(
   number bigint, id bytea, payload bytea, attempt int, claims int, losses int, created bigint,
   due bigint, headers bytea, policy int, score bigint, kind bigint, lane int
@@ -292,6 +302,7 @@ BEGIN
         WHERE r.lane = _lanes[i] AND r.behind AND r.score < _floors[i]
           AND (r.expires IS NULL OR r.expires > _wall)
           AND (_tasks IS NULL OR r.task = ANY(_tasks)) AND (_last IS NULL OR r.score <= _last)
+          AND (_lowest IS NULL OR mainspring.priority(r.number) BETWEEN _lowest AND _highest)
         ORDER BY r.score, r.number LIMIT _left FOR UPDATE SKIP LOCKED
       ) s;
       _rows := _rows || _some;
@@ -304,6 +315,7 @@ BEGIN
       WHERE r.lane = _lanes[i] AND r.score >= _floors[i]
         AND (r.expires IS NULL OR r.expires > _wall)
         AND (_tasks IS NULL OR r.task = ANY(_tasks)) AND (_last IS NULL OR r.score <= _last)
+        AND (_lowest IS NULL OR mainspring.priority(r.number) BETWEEN _lowest AND _highest)
       ORDER BY r.score, r.number LIMIT _left FOR UPDATE SKIP LOCKED
     ) s;
     _rows := _rows || _some;

@@ -174,8 +174,8 @@ end
 
 -- How much to read at a time of so many lanes, of which little may be taken from each.
 local function page_size(wish, lanes)
-  if #lanes == 1 and not wish.tasks then return min(wish.limit, SLICE) end
-  return min(max(wish.tasks and 64 or 8, floor(2 * wish.limit / #lanes)), SLICE)
+  if #lanes == 1 and not wish.choosy then return min(wish.limit, SLICE) end
+  return min(max(wish.choosy and 64 or 8, floor(2 * wish.limit / #lanes)), SLICE)
 end
 
 -- The lane whose next job is first; lanes that have come to their end are taken off the list.
@@ -203,6 +203,15 @@ local function task_of(body)
   return sub(body, 41 + queue, 40 + queue + task)
 end
 
+-- Whether a job is one of those that a choosy wish is for.
+local function meant(wish, body)
+  if wish.tasks and not wish.tasks[task_of(body)] then return false end
+  if not wish.lowest then return true end
+  local priority = byte(body, 10)
+  if priority > 127 then priority = priority - 256 end
+  return wish.lowest <= priority and priority <= wish.highest
+end
+
 local function careful(row, body)
   if row then return has(byte(row, 4), CAREFUL) end
   return has(byte(body, 9), SINGLE)
@@ -227,7 +236,7 @@ end
 local function consider(choice, lane)
   local wish, i = choice.wish, lane.i
   lane.i = i + 1
-  local take = not wish.tasks or wish.tasks[task_of(lane.bodies[i])]
+  local take = not wish.choosy or meant(wish, lane.bodies[i])
   if take and lane.suspects then
     take = choice.alone > 0
     choice.alone = take and choice.alone - 1 or choice.alone
@@ -274,11 +283,11 @@ local function choose(groups, wish)
   for _, lanes in ipairs(groups) do
     local looked, left = 0, {}
     for i, lane in ipairs(lanes) do left[i] = lane end
-    while not choice.full and not (wish.tasks and wish.reach and looked >= wish.reach) do
+    while not choice.full and not (wish.choosy and wish.reach and looked >= wish.reach) do
       local lane = next_lane(left, wish)
       if not lane then break end
       looked = looked + 1
-      if not wish.tasks and not lane.suspects and #left == 1 then
+      if not wish.choosy and not lane.suspects and #left == 1 then
         add_page(choice, lane)
       else
         consider(choice, lane)
@@ -423,6 +432,8 @@ local function wished()
     wish.tasks = {}
     for _, name in ipairs(told[7]) do wish.tasks[name] = true end
   end
+  if told[9] then wish.lowest, wish.highest = unpack(told[9]) end
+  wish.choosy = told[7] or told[9]
   return wish
 end
 

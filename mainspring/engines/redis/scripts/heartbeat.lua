@@ -1,11 +1,11 @@
--- Presence, renewal and notes up; losses, cancels and pauses down. ARGV: the clocks, worker,
--- whether it has stopped, its tasks as msgpack, its presence, lease, how many tokens, the tokens,
--- the notes: (number, token, time, text, percent or empty).
+-- Presence, renewal and notes up; losses, cancels, pauses and what is wanted down. ARGV: the clocks,
+-- worker, when it started (empty: it has stopped), its tasks as msgpack, its presence, lease, how
+-- many tokens, the tokens, the notes: (number, token, time, text, percent or empty).
 
 local LOG_LINES, LOG_SIZE = 1000, 262144
 local MOST_UNPARKED = 10000 -- more fall due by themselves within minutes
 
-local worker, stopped, tasks, presence = ARGV[3], ARGV[4] == '1', ARGV[5], ARGV[6]
+local worker, started, tasks, presence = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local lease, tokens = tonumber(ARGV[7]), tonumber(ARGV[8])
 local first_note = 9 + tokens
 frugal = true
@@ -27,9 +27,8 @@ local function unpark(new)
 end
 
 local function present()
-  if stopped then
-    hset('worker', worker, false)
-    hset('knows', worker, false)
+  if not started then
+    for _, key in ipairs({'worker', 'knows', 'wanted'}) do hset(key, worker, false) end
     return
   end
   local known, new = {}, {}
@@ -43,6 +42,17 @@ local function present()
     unpark(new)
   end
   hset('worker', worker, pack('<dd', lease_now + lease, wall) .. presence)
+end
+
+-- What is wanted of this worker, and not of one that had its id before.
+local function wanted()
+  local told = started and call('HGET', K .. 'wanted', worker)
+  if not told then return '' end
+  if parse('<d', told) ~= started then
+    hset('wanted', worker, false)
+    return ''
+  end
+  return sub(told, 9)
 end
 
 local function renew()
@@ -112,8 +122,8 @@ local function paused()
 end
 
 present()
-local lost, asked = renew(), cancels()
+local lost, asked, told = renew(), cancels(), wanted()
 note()
 local closed = paused()
 commit()
-return answer({lost, asked, closed})
+return answer({lost, asked, closed, told})

@@ -83,6 +83,7 @@ local function forget()
     if parse('<d', workers[i + 1]) < lease_now - workers_kept then
       hset('worker', workers[i], false)
       hset('knows', workers[i], false)
+      hset('wanted', workers[i], false)
     end
   end
   for _, minute in ipairs(call('ZRANGEBYSCORE', K .. 'minutes', '-inf',

@@ -132,7 +132,10 @@ CREATE TABLE log(
   PRIMARY KEY(number, line)
 ) WITHOUT ROWID;
 
-CREATE TABLE worker(id TEXT PRIMARY KEY, until INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+-- `wanted` is what operators want of it, as JSON; NULL if nothing was said.
+CREATE TABLE worker(
+  id TEXT PRIMARY KEY, until INTEGER NOT NULL, body BLOB NOT NULL, wanted TEXT
+) WITHOUT ROWID;
 
 CREATE TABLE stat(
   minute INTEGER NOT NULL, queue INTEGER NOT NULL, task INTEGER NOT NULL,

@@ -1,0 +1,145 @@
+"""Member: one child of a crew, its books, and what is meant for it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mainspring.worker.board import Why
+from mainspring.worker.spawn import Child
+from mainspring.worker.station import Departure, Station
+from mainspring.worker.wire import Quit, Recall
+
+LINGER = 0.5
+"""Seconds for which a dead child's line is read, if something it started keeps it open."""
+
+LAST_WORDS = 1.5
+"""Seconds for which a child may go on after it was told to quit."""
+
+IDLE = 10.0
+"""Seconds for which the isolation child is kept without work."""
+
+LOOK = 0.1
+"""Seconds between two looks at a child's memory."""
+
+
+class Lifespan(NamedTuple):
+    """After how many jobs, seconds and at how many bytes a child is relieved; 0: never."""
+
+    jobs: int = 0
+    age: float = 0.0
+    memory: int = 0
+
+
+@dataclass(eq=False)
+class Member:
+    """A child. `solo`: for one job at a time; `alone`: for suspects. One that is `leaving` (why,
+    in words) works on until its `heir` is ready; one that is `retired` takes no more jobs."""
+
+    child: Child
+    station: Station
+    solo: bool
+    alone: bool
+    born: float = field(default_factory=time.monotonic)
+    leaving: str = ""
+    heir: "Member | None" = None
+    elder: "Member | None" = None
+    retired: bool = False
+    dismissed: bool = False
+    convicted: tuple[int, Why] | None = None
+    memory: int = 0
+    _dismiss_at: float | None = None
+    _kill_at: float | None = None
+    _hang_up_at: float | None = None
+    _idle_since: float | None = None
+    _look_at: float = 0.0
+
+    def retire(self, grace: float) -> None:
+        """Take no more jobs, give back what has not begun, and go when the rest has ended."""
+        self.retired = True
+        self.child.send(Recall())
+        self._dismiss_at = time.monotonic() + grace
+
+    def dismiss(self) -> None:
+        """Give back everything, and go."""
+        if self.dismissed:
+            return  # told again and again, it would be waited for as long
+        self.retired = self.dismissed = True
+        self.child.send(Quit())
+        self._kill_at = time.monotonic() + LAST_WORDS
+
+    def look_after(self, now: float, lifespan: Lifespan) -> bool:
+        """See to it that its time, its memory and its job stay within bounds. True: it was told
+        to quit, did not, and is to be ended."""
+        if self.child.has_ended:
+            # Its last words are read to the end of the line, or for so long.
+            self._hang_up_at = self._hang_up_at or now + LINGER
+            if now >= self._hang_up_at:
+                self.child.hang_up()
+            return False
+        if self._kill_at is not None:
+            return now >= self._kill_at
+        if self.solo:
+            self._judge(now)
+        if now >= self._look_at:
+            self._look_at = now + LOOK
+            self._grow_old(now, lifespan)
+        self._rest(now)
+        return False
+
+    def depart(self, *, quitting: bool) -> Departure:
+        """The end of this child: how, and what is left of its jobs."""
+        status = self.child.close()
+        begun, rest = self.station.strike_all()
+        why = Why.NOTHING
+        if self.convicted is not None:
+            number, why = self.convicted
+            # Killed for one job: whatever began just then is not to blame.
+            rest += [job for job in begun if job.number != number]
+            begun = [job for job in begun if job.number == number]
+        memory = self.memory if why is Why.MEMORY else self.child.peak
+        output = self.child.last_output()
+        asked = self.dismissed or quitting
+        return Departure(self.child.pid, status, begun, rest, asked, why, memory, output)
+
+    def _judge(self, now: float) -> None:
+        """Kill a child for the job it runs, if it did not end in time or takes too much memory."""
+        board = self.child.board
+        limit = board.memory
+        if limit and now >= self._look_at:
+            self.memory = self.child.memory
+            if self.memory > limit and (number := board.number):
+                self._convict(number, Why.MEMORY)
+        kill_at = board.kill_at
+        if kill_at and now * 1e9 >= kill_at and (number := board.number):
+            self._convict(number, board.why)
+        self.child.trim()
+
+    def _convict(self, number: int, why: Why) -> None:
+        if self.convicted is None:
+            self.convicted = (number, why)
+            self.child.kill()
+
+    def _grow_old(self, now: float, lifespan: Lifespan) -> None:
+        if self.leaving or self.retired or self.alone or not self.station.open:
+            return
+        if lifespan.jobs and self.station.ended >= lifespan.jobs:
+            self.leaving = f"it has run {self.station.ended} jobs"
+        elif lifespan.age and now - self.born >= lifespan.age:
+            self.leaving = "it has reached its age"
+        elif lifespan.memory:
+            self.memory = self.child.memory
+            if self.memory >= lifespan.memory:
+                self.leaving = f"it takes {self.memory / 1_000_000:.0f} MB of memory"
+
+    def _rest(self, now: float) -> None:
+        """Go when there is nothing left to do, if it is to go."""
+        if self._dismiss_at is not None and now >= self._dismiss_at:
+            self.dismiss()
+            return
+        if self.station.held or not self.station.open:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        idle = 0.0 if self._idle_since is None else now - self._idle_since
+        if idle and (self.retired or (self.alone and idle > IDLE)):
+            self.dismiss()

@@ -1,0 +1,133 @@
+"""Spawn: one child process as its parent sees it, from its start to how it ended."""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO
+
+from mainspring.worker.board import memory_file, share
+from mainspring.worker.capture import FULL, left_over
+from mainspring.worker.wire import News, Order, ParentWire, Setup
+
+log = logging.getLogger("mainspring")
+
+FAREWELL = 0.2
+"""Seconds for one that has hung up to end by itself: how it ends is worth knowing."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Child:
+    """One process, spawned clean: nothing of the parent is carried into it but a socket, the
+    board, and, if it runs one job at a time, the file that takes its output."""
+
+    def __init__(
+        self, setup: Setup, spots: int, hear: Callable[["Child", News | None], None]
+    ) -> None:
+        self.board, memory = share(spots)
+        self._output: IO[bytes] | None = memory_file("output") if setup.solo else None
+        ours, theirs = socket.socketpair()
+        with theirs, memory:
+            files = [theirs.fileno(), memory.fileno()]
+            if self._output is not None:
+                # Whoever has inherited it appends, also after it was cut short.
+                fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
+                files.append(self._output.fileno())
+            command = [sys.executable, "-m", "mainspring.worker.child", *map(str, files)]
+            self._process = subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL)
+        self.pid = self._process.pid
+        self.peak = 0
+        self._hear = hear
+        self._wire = ParentWire(ours)
+        self._wire.send(setup)
+        threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True).start()
+
+    def send(self, order: Order) -> None:
+        """Pass an order on, without waiting."""
+        self._wire.send(order)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, even if something it started holds the line open."""
+        return self._reap(os.WNOHANG)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the process takes up now (Linux; elsewhere 0)."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:
+                return int(file.read().split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0
+
+    def trim(self) -> None:
+        """Cut off what it prints without end, but for the first of it, if it does not do so."""
+        if self._output is not None and os.fstat(self._output.fileno()).st_size > 16 * FULL:
+            os.ftruncate(self._output.fileno(), FULL)
+
+    def kill(self) -> None:
+        """End the process now; what it still says is heard."""
+        if not self.has_ended:
+            self._process.kill()
+
+    def hang_up(self) -> None:
+        """Hear no more than has been sent by now."""
+        self._wire.close()
+
+    def close(self) -> str:
+        """End the process, if it still lives; how it ended, in words."""
+        until = time.monotonic() + (FAREWELL if self._wire.ended else 0)
+        while not self.has_ended and time.monotonic() < until:
+            time.sleep(0.002)
+        self.kill()
+        self._reap(0)
+        self._wire.close()
+        return _status(self._process.returncode)
+
+    def last_output(self) -> list[str]:
+        """What it printed and nobody passed on, once it is closed."""
+        if self._output is None:
+            return []
+        with self._output:
+            return left_over(self._output.fileno(), self.board.output_from)
+
+    def _reap(self, how: int) -> bool:
+        # Not by `Popen.wait`: only this tells how much memory the process had.
+        if self._process.returncode is not None:
+            return True
+        try:
+            pid, status, usage = os.wait4(self.pid, how)
+        except ChildProcessError:  # reaped by somebody else in this process
+            self._process.returncode = 0
+            return True
+        if not pid:
+            return False
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self.peak = usage.ru_maxrss * _RSS_UNIT
+        return True
+
+    def _listen(self) -> None:
+        try:
+            for news in self._wire:
+                self._hear(self, news)
+        except Exception:
+            log.exception("child %d sent what cannot be read", self.pid)
+        self._hear(self, None)
+
+
+def _status(returncode: int) -> str:
+    """How a process ended, in words."""
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return f"signal {-returncode} ({signal.Signals(-returncode).name})"
+    except ValueError:
+        return f"signal {-returncode}"
