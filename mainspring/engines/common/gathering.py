@@ -34,12 +34,7 @@ class Gathering:
         if not _may_share(jobs):
             return self._store(jobs)
         turn = Turn(jobs)
-        try:
-            self._turns.wait(turn)
-            if turn.leads:
-                self._do(self._turns.together())
-        finally:
-            self._turns.end(turn)
+        self._turns.run(turn, self._do)
         if turn.error is not None:
             raise turn.error
         answers: list[Inserted] = turn.answer if turn.done else self._store(jobs)

@@ -69,17 +69,7 @@ class Writer:
         """Do this in a transaction, and return when it is committed. `first` goes before all
         others that wait; for the rest see `Work`."""
         turn = Turn(Work(verb, now, look, sync))
-        try:
-            self._turns.wait(turn, first=first)
-            if turn.leads:
-                self._do(self._turns.together())
-        finally:
-            # An interrupt, as by Ctrl-C, may land anywhere, here as well.
-            try:
-                self._turns.end(turn)
-            except BaseException:
-                self._turns.end(turn)
-                raise
+        self._turns.run(turn, self._do, first=first)
         if not turn.done:
             # The thread that led was interrupted, as by Ctrl-C: that was not meant for this one.
             raise StoreUnavailable(f"{self._address.place}: interrupted; try again")
