@@ -1,7 +1,7 @@
 """The project's two commands, for a machine that has Python 3.11 and pip or uv, and nothing else.
 
     python3 dev.py run demo      the program, here `mainspring demo`; installs the library alone
-    python3 dev.py test          linters, type checker and all tests
+    python3 dev.py test          linters, type checker and all tests, several at once
     python3 dev.py test ARG...   pytest with these arguments, and nothing else
 
 Both set up `.venv` beside this file at their first run and whenever what it must hold has changed.
@@ -28,6 +28,8 @@ INSTALLS = {
     ],
 }
 LINTERS = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
+ALL_TESTS = ["--numprocesses", "4", "--dist", "worksteal"]
+"""Tests wait for disks, servers and leases: two cores are busy with four of them at a time."""
 
 
 def main(verb: str = "", *arguments: str) -> None:
@@ -42,7 +44,7 @@ def main(verb: str = "", *arguments: str) -> None:
     os.chdir(ROOT)
     for linter in [] if arguments else LINTERS:
         carry_out([str(PYTHON), "-m", *linter])
-    replace_by(PYTHON, "-m", "pytest", *arguments)
+    replace_by(PYTHON, "-m", "pytest", *(arguments or ALL_TESTS))
 
 
 def set_up(verb: str) -> None:

@@ -32,7 +32,8 @@ class Slowest(Struct, frozen=True, kw_only=True):
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """What a worker tells of itself. `state` is starting, running, stopping or stopped.
+    """What a worker tells of itself. `state` is starting, running, paused, stopping or
+    stopped.
 
     `utilisation` (0 to 1) is the share of its slots' time that was spent on jobs since the last
     heartbeat, `last` the job that ended last ("task #number"). `seen` is written by the store.

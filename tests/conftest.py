@@ -1,12 +1,15 @@
-"""What all tests share: how Hypothesis searches.
+"""What all tests share: how Hypothesis searches, how processes begin, and when servers end.
 
 The profile `fixed` (the default) tries the same examples at every run, so that a change that passes
 here passes everywhere; `pytest --hypothesis-profile=explore --timeout=0` looks for new ones.
 """
 
+import multiprocessing
 import signal
 
 from hypothesis import settings
+
+from tests.servers import at_end
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
@@ -15,3 +18,12 @@ settings.load_profile("fixed")
 # Where tests run in the background SIGINT may be ignored, and every program started from here
 # would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Processes of the "forkserver" sort begin clean, yet with what all of them import.
+multiprocessing.set_forkserver_preload(
+    ["pytest", "tests.contract.stage", "mainspring.engines.sqlite.store"]
+)
+
+
+def pytest_sessionfinish() -> None:
+    at_end.close()

@@ -14,11 +14,14 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context as Variables
 from contextvars import copy_context
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from mainspring.context import RUNNING, Context
 from mainspring.job import Cancelled, Claimed, Failed, HandedBack
-from mainspring.worker.backlog import Backlog, Entry, Key
+from mainspring.worker import frames
+from mainspring.worker.backlog import Backlog, Entry, Key, Running
 from mainspring.worker.runner import Runner, encoded
 
 log = logging.getLogger("mainspring")
@@ -35,13 +38,14 @@ PATIENCE = 1.0
 class _Run:
     """A job that runs: its task on the loop, and why it was cancelled if it was."""
 
-    __slots__ = ("began", "context", "job", "task", "why")
+    __slots__ = ("awaited", "began", "context", "job", "task", "why")
 
     def __init__(
         self, job: Claimed, context: Context, task: "asyncio.Task[None]", began: int
     ) -> None:
         self.job, self.context, self.task, self.began = job, context, task, began
         self.why = ""
+        self.awaited: object = None
 
 
 class Aio:
@@ -109,6 +113,20 @@ class Aio:
     def busy(self) -> bool:
         """Whether anything waits or runs."""
         return bool(self.backlog or self._running)
+
+    def oldest(self) -> Running | None:
+        """What has run longest."""
+        runs = list(self._running.values())
+        if not runs:
+            return None
+        run = min(runs, key=attrgetter("began"))
+        return Running(run.job, run.began, partial(self._where, run))
+
+    def _where(self, run: _Run) -> str:
+        # One that computes is in the stack of the loop's thread; the others are suspended.
+        if getattr(run.awaited, "cr_running", False):
+            return frames.of_thread(self._thread.ident)
+        return frames.of_coroutine(run.awaited)
 
     def close(self) -> None:
         """End the loop, and what still runs on it."""
@@ -210,7 +228,7 @@ class Aio:
         RUNNING.set(context)
         variables = copy_context()
         try:
-            answer = variables.run(runner.awaitable, recipe, job.payload, context)
+            run.awaited = answer = variables.run(runner.awaitable, recipe, job.payload, context)
             value = await _Within(variables, answer, runner.leave_if_copy)
             result = None if value is None else encoded(recipe.task, value)
         except BaseException as error:

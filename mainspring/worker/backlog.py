@@ -1,10 +1,10 @@
 """Backlog: jobs that were fed and have not begun. Appended and taken by many threads, no locks."""
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import takewhile
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from mainspring.job import Claimed
 
@@ -14,6 +14,14 @@ Entry: TypeAlias = tuple[Claimed, int, int]
 
 Key: TypeAlias = tuple[int, int]
 """Number and token: one claim of a job. The number alone may run twice here, once given up."""
+
+
+class Running(NamedTuple):
+    """A job that runs, since when (monotonic nanoseconds), and a look at where it is."""
+
+    job: Claimed
+    began: int
+    where: Callable[[], str]
 
 
 class Backlog(deque[Entry]):

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from contextvars import copy_context
+from functools import partial
 from math import inf
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from mainspring.context import RUNNING, Context
 from mainspring.errors import InvalidArguments
 from mainspring.job import Claimed
-from mainspring.worker.backlog import Backlog, Entry
+from mainspring.worker import frames
+from mainspring.worker.backlog import Backlog, Entry, Running
 from mainspring.worker.program import BatchRunnable
 from mainspring.worker.runner import Runner, encoded
 
@@ -33,6 +36,7 @@ class Batch:
         self._task = task
         self._worn = worn
         self._closed = False
+        self._ident = 0
         self._running: dict[int, tuple[Context, list[Claimed]]] = {}
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._start()
@@ -77,6 +81,14 @@ class Batch:
         """Whether anything waits or runs."""
         return bool(self.backlog or self._running)
 
+    def oldest(self) -> Running | None:
+        """What has run longest: the first job of the batch."""
+        runs = list(self._running.items())
+        if not runs:
+            return None
+        began, (_, jobs) = min(runs, key=itemgetter(0))
+        return Running(jobs[0], began, partial(frames.of_thread, self._ident))
+
     def close(self) -> None:
         """Let the thread end when it is free."""
         self._closed = True
@@ -86,6 +98,7 @@ class Batch:
         threading.Thread(target=self._run, name="mainspring-batch", daemon=True).start()
 
     def _run(self) -> None:
+        self._ident = threading.get_ident()
         with self._runner.program.here():
             while self._bell.get() and not self._closed:
                 while entries := self._gathered():

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 
@@ -26,10 +25,9 @@ _OUTPUTS = (1, 2)
 
 
 class Capture:
-    """The output of the jobs of this process, one after the other. Thread-safe."""
+    """The output of the jobs of this process, one after the other. For one thread at a time."""
 
     def __init__(self, file: int) -> None:
-        self._lock = threading.Lock()
         self._file = file
         self._screen = os.dup(2)
         self._from = self._kept = 0
@@ -47,20 +45,20 @@ class Capture:
         """A job begins: what comes from now on is its own."""
         self._kept = 0
 
-    def look(self) -> Iterator[str]:
+    def look(self) -> list[str]:
         """What has been printed meanwhile, if it is time for a look."""
         if time.monotonic() < self._next_look and os.fstat(self._file).st_size < FULL:
-            return iter(())
+            return []
         self._next_look = time.monotonic() + PAUSE
         return self._collect(to_its_end=False)
 
-    def end(self) -> Iterator[str]:
+    def end(self) -> list[str]:
         """All lines that were not told yet."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         if not os.fstat(self._file).st_size:
-            return iter(())
+            return []
         return self._collect(to_its_end=True)
 
     @property
@@ -68,30 +66,29 @@ class Capture:
         """How many bytes of what is in the file have been told."""
         return self._from
 
-    def _collect(self, *, to_its_end: bool) -> Iterator[str]:
-        with self._lock:
-            size = os.fstat(self._file).st_size
-            start = min(self._from, size)  # the parent may have cut it short
-            data = os.pread(self._file, min(size - start, FULL), start)
-            if not to_its_end:
-                data = data[: data.rfind(b"\n") + 1]  # the rest of the line is still to come
-            self._from = start + len(data)
-            if to_its_end or size > FULL:
-                os.ftruncate(self._file, 0)
-                self._from = 0
-            with contextlib.suppress(OSError):
-                os.write(self._screen, data)
-            return self._within_bounds(data)
+    def _collect(self, *, to_its_end: bool) -> list[str]:
+        size = os.fstat(self._file).st_size
+        start = min(self._from, size)  # the parent may have cut it short
+        data = os.pread(self._file, min(size - start, FULL), start)
+        if not to_its_end:
+            data = data[: data.rfind(b"\n") + 1]  # the rest of the line is still to come
+        self._from = start + len(data)
+        if to_its_end or size > FULL:
+            os.ftruncate(self._file, 0)
+            self._from = 0
+        return self._within_bounds(data)
 
-    def _within_bounds(self, data: bytes) -> Iterator[str]:
+    def _within_bounds(self, data: bytes) -> list[str]:
         room = MOST - self._kept
         self._kept += len(data)
         if room <= 0:
-            return iter(())
+            return []
+        with contextlib.suppress(OSError):
+            os.write(self._screen, data[:room])
         told = list(lines(data[:room]))
         if len(data) > room:
             told.append(f"[more than {MOST >> 10} kB of output: the rest is left out]")
-        return iter(told)
+        return told
 
 
 def lines(data: bytes) -> Iterator[str]:

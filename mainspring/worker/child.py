@@ -36,7 +36,7 @@ log = logging.getLogger("mainspring")
 SCRIPT = "__mp_main__"
 """What a script is called here, so that what it guards by `__name__ == "__main__"` stays out."""
 
-STOPS = {signal.SIGINT, signal.SIGTERM}
+STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 SWITCH = 0.0005
 """Seconds between two threads: functions that compute must not delay the jobs beside them."""
@@ -107,6 +107,7 @@ def _become_stranger(wire: ChildWire, host: Host) -> None:
     wire.disown()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
@@ -161,8 +162,8 @@ def _script(path: str) -> ModuleType:
 def _follow_parent(parent: int) -> None:
     """Die with the parent, and let it alone answer to signals."""
     # Handlers that do nothing instead of SIG_IGN: programs started by a task do not inherit them.
-    signal.signal(signal.SIGINT, _leave_to_parent)
-    signal.signal(signal.SIGTERM, _leave_to_parent)
+    for each in STOPS:
+        signal.signal(each, _leave_to_parent)
     if sys.platform == "linux":
         set_death_signal = 1
         with contextlib.suppress(AttributeError):

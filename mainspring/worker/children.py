@@ -8,7 +8,7 @@ for its age or because there is new code, works on until its heir is ready.
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from mainspring.errors import ConfigError
 from mainspring.worker.member import Lifespan, Member
+from mainspring.worker.scaling import Scaling
 from mainspring.worker.spawn import Child
 from mainspring.worker.station import Desk, Station
-from mainspring.worker.wire import Hello, News, Report, Setup, Unable, Worn
+from mainspring.worker.wire import Hello, News, Report, Setup, Slow, Unable, Worn
 
 log = logging.getLogger("mainspring")
 
@@ -45,7 +46,7 @@ class Children:
     def __init__(
         self,
         setup: Setup,
-        counts: dict[Family, int],
+        sizes: Mapping[Family, Scaling],
         spots: int,
         desk: Desk,
         post: Callable[[Callable[[], None]], None],
@@ -53,7 +54,7 @@ class Children:
         grace: float,
         lifespan: Lifespan,
     ) -> None:
-        self.wanted = counts
+        self.sizes = sizes
         self._setup = setup
         self._spots = spots
         self._desk = desk
@@ -127,6 +128,25 @@ class Children:
             if not member.alone and not member.retired:
                 member.leaving = "there may be new code"
 
+    def scale(self, least: int, most: int) -> None:
+        """Have at least and at most so many children in each family."""
+        for size in self.sizes.values():
+            size.bound(least, most)
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of children depends on what there is to do."""
+        return any(size.elastic for size in self.sizes.values())
+
+    def measure(self, waiting: int, rate: float) -> None:
+        """So many jobs wait to be claimed, and so many end in a second: have more children, or
+        fewer, if that is not as it should be."""
+        now = time.monotonic()
+        for family, size in self.sizes.items():
+            strains = [each.strain(now) for each in self._working(family)]
+            if strains:
+                size.judge(now, sum(strains) / len(strains), waiting, rate)
+
     def quit(self) -> None:
         """Let everybody hand back what they have, and go."""
         self._quitting = True
@@ -143,22 +163,25 @@ class Children:
 
     def _staff(self, family: Family) -> None:
         """Bring a family to its size, and let those go who have an heir."""
-        there = [
-            each
-            for each in self._members
-            if each.solo == (family == "solo") and not each.alone and not each.retired
-        ]
-        wanted = self.wanted[family] if family in self._families else 0
+        there = self._working(family)
+        wanted = self.sizes[family].count if family in self._families else 0
         regular = [each for each in there if each.elder is None]
         for _ in range(wanted - len(regular)):
             self._start(family)
-        surplus = sorted(regular, key=lambda each: len(each.station.held))[: len(regular) - wanted]
-        for member in surplus if len(regular) > wanted else ():
-            member.retire(self._grace)
+        if (surplus := len(regular) - wanted) > 0:
+            for member in sorted(regular, key=lambda each: len(each.station.held))[:surplus]:
+                member.retire(self._grace)
         if len(regular) == len(there):  # one heir at a time
             leaving = next((e for e in regular if e.leaving and not e.retired), None)
             if leaving is not None:
                 self._start(family, elder=leaving)
+
+    def _working(self, family: Family) -> list[Member]:
+        return [
+            each
+            for each in self._members
+            if each.solo == (family == "solo") and not each.alone and not each.retired
+        ]
 
     def _start(self, family: Family, *, alone: bool = False, elder: Member | None = None) -> None:
         solo = family == "solo"
@@ -190,6 +213,9 @@ class Children:
                 self._could_not_start(error, told)
                 if not self.stations:
                     self._desk.hopeless(ConfigError(self._told))
+            case Slow():
+                since = time.monotonic() - news.seconds
+                member.station.slow = (news.number, since, news.traceback)
             case Worn(reason=reason):
                 log.warning("child %d is replaced: %s", member.child.pid, reason)
                 member.retire(self._grace)
@@ -221,7 +247,9 @@ class Children:
                 each.leaving = each.leaving if each.heir else ""
         departure = member.depart(quitting=self._quitting)
         opened = member.station.open
-        if not departure.asked and not departure.why and not (member.alone and opened):
+        # One that a job has killed says nothing about the next; that job goes by its own policy.
+        blameless = departure.asked or departure.why or departure.begun
+        if not blameless and not (member.alone and opened):
             status = departure.status
             self._pause(time.monotonic() - member.born, status, opened=opened)
         self._desk.ended(departure)

@@ -4,13 +4,30 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from math import ceil
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mainspring.job import Claimed
+from mainspring.presence import Member
 from mainspring.store import Claim, Grant
 from mainspring.worker.appetite import Appetite, served
 from mainspring.worker.station import Ended, Station
 from mainspring.worker.wire import Hello, Report
+
+
+class Taste(NamedTuple):
+    """Which jobs a worker takes at all: of these queues, of these priorities (lowest, highest);
+    None: of any."""
+
+    queues: tuple[str, ...] | None = None
+    priorities: tuple[int, int] | None = None
+
+
+class Told(Protocol):
+    """A process of which something is told."""
+
+    def told(self) -> Member:
+        """What people are told of it."""
+        ...
 
 
 class Crew(Protocol):
@@ -54,6 +71,28 @@ class Crew(Protocol):
         """Start who is missing, end who should be gone. To be called again and again."""
         ...
 
+    @property
+    def members(self) -> Sequence[Told]:
+        """The processes there are, one by one, from whatever thread."""
+        ...
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of processes depends on what there is to do."""
+        ...
+
+    def scale(self, least: int, most: int) -> None:
+        """Have at least and at most so many processes."""
+        ...
+
+    def measure(self, waiting: int, rate: float) -> None:
+        """So many jobs wait to be claimed, and so many end in a second."""
+        ...
+
+    def reload(self) -> None:
+        """Replace all processes, one after the other, by such that import the app anew."""
+        ...
+
     def quit(self) -> None:
         """Let everybody hand back what they have, and go."""
         ...
@@ -77,6 +116,8 @@ class Dealer:
         self.kinds: dict[str, str] = {}
         self._kinds: frozenset[str] = frozenset()
         self.suspects: deque[Claimed] = deque()
+        self.last: Claimed | None = None
+        """The job of the attempt that ended last."""
         self._crew = crew
         self._appetite = Appetite(read_ahead)
 
@@ -86,7 +127,7 @@ class Dealer:
         self._kinds = frozenset(hello.tasks.values())
         self._appetite.meet(hello.slots)
 
-    def wish(self, grant: Grant, queues: tuple[str, ...] | None, undealt: int) -> Claim | None:
+    def wish(self, grant: Grant, taste: Taste, undealt: int) -> Claim | None:
         """What to claim under this grant, if anything, while so many jobs are still to be dealt."""
         stations = self._crew.stations
         suspicious = bool(self.suspects) or self._crew.isolating
@@ -95,7 +136,8 @@ class Dealer:
         wish = self._appetite.wish(stations)
         if wish.jobs <= undealt:
             return None
-        tasks = reach = None
+        tasks = None
+        reach = REACH if taste.priorities else None
         wanted = self._kinds if wish.kinds is None else wish.kinds
         if not self._kinds <= served(stations) or wish.kinds is not None:
             wanted &= served(stations)
@@ -106,7 +148,8 @@ class Dealer:
             limit=min(MOST, wish.jobs - undealt),
             slots=max(0, wish.places - undealt),
             alone=0 if suspicious else 1,
-            queues=queues,
+            queues=taste.queues,
+            priorities=taste.priorities,
             tasks=tasks,
             reach=reach,
         )
@@ -141,6 +184,7 @@ class Dealer:
         """Strike off what a report is about, and learn from it."""
         kinds = [station.held[n][2] for n in report.returned if n in station.held]
         ended = station.take(report)
+        self.last = station.last or self.last
         self._appetite.learn(ended.ran, report.waited)
         if report.stale:
             self._appetite.overfed(kinds)

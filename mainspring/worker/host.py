@@ -6,6 +6,7 @@ A child process has one; with `in_process=True` the worker's own process has it.
 import threading
 import time
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mainspring.job import Cancelled, Claimed, TaskUnknown
@@ -16,7 +17,7 @@ from mainspring.worker.reporter import Reporter
 from mainspring.worker.runner import Runner
 from mainspring.worker.solo import Solo
 from mainspring.worker.threads import Threads
-from mainspring.worker.wire import Drop, Feed, Hello, News, Order, Quit, Recall, Stop, Worn
+from mainspring.worker.wire import Drop, Feed, Hello, News, Order, Quit, Recall, Slow, Stop, Worn
 
 if TYPE_CHECKING:
     from mainspring.worker.aio import Aio
@@ -35,6 +36,12 @@ TICK = 0.05
 
 STALE = 200_000_000
 """Nanoseconds a job waits here for a free place before it is given back."""
+
+SLOW = 5_000_000_000
+"""Nanoseconds after which it is told where a job is."""
+
+SLOW_PAUSE = 2.0
+"""Seconds between two looks at where it is."""
 
 LAST_WORDS = 1.0
 """Seconds that cancelled functions have to end when the host quits."""
@@ -67,6 +74,7 @@ class Host:
         self._ways: dict[str, Way] = {}
         self._way_of: dict[str, Way] = {}
         self._is_worn = False
+        self._look_at = 0.0
         self._work = threading.Event()
         self._closed = threading.Event()
         for name, task in program.tasks.items():
@@ -215,6 +223,18 @@ class Host:
                 for way in self._ways.values():
                     way.sweep()
                     self._look_for_stale(way)
+                self._look_for_slow()
+
+    def _look_for_slow(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + SLOW_PAUSE
+        runs = [run for way in self._ways.values() if (run := way.oldest()) is not None]
+        if runs:
+            oldest = min(runs, key=attrgetter("began"))
+            age = time.monotonic_ns() - oldest.began
+            if age > SLOW:
+                self._tell(Slow(oldest.job.number, age / 1e9, oldest.where()))
 
     def _waited(self) -> dict[str, int]:
         """The longest waits for a free place since the last report. A batch waits on purpose."""

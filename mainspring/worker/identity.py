@@ -1,11 +1,13 @@
 """Identity: who a worker is and what it wants, and what it tells of itself."""
 
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
+from mainspring.job import Claimed
 from mainspring.store import Presence
 from mainspring.worker.dealer import Crew, Dealer
 
-Phase = Literal["starting", "running", "stopping", "quitting", "stopped"]
+Phase = Literal["starting", "running", "paused", "stopping", "quitting", "stopped"]
 
 SOME = 5
 """Jobs that are named as current."""
@@ -19,14 +21,22 @@ class Identity(NamedTuple):
     pid: int
     started: int
     queues: tuple[str, ...] | None
+    priorities: tuple[int, int] | None
     lease: float
     grace: float
     read_ahead: int
 
     def presence(
-        self, phase: Phase, crew: Crew, dealer: Dealer, processed: int, failed: int
+        self,
+        phase: Phase,
+        crew: Crew,
+        dealer: Dealer,
+        processed: int,
+        failed: int,
+        utilisation: float,
     ) -> Presence:
         """What is told of the worker in this phase."""
+        slow = [each.slowest for each in crew.everyone if each.slowest is not None]
         some = zip(dealer.held(), range(SOME), strict=False)
         return Presence(
             id=self.name,
@@ -41,5 +51,13 @@ class Identity(NamedTuple):
             processed=processed,
             failed=failed,
             children=crew.count,
-            current=", ".join(f"{job.task} #{job.number}" for job, _ in some),
+            current=", ".join(_named(job) for job, _ in some),
+            utilisation=round(utilisation, 3),
+            last=_named(dealer.last) if dealer.last else "",
+            members=tuple(each.told() for each in crew.members),
+            slowest=max(slow, key=attrgetter("seconds"), default=None),
         )
+
+
+def _named(job: Claimed) -> str:
+    return f"{job.task} #{job.number}"

@@ -4,14 +4,16 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from mainspring.worker.host import INSIDE, Host
 from mainspring.worker.program import Program
 from mainspring.worker.station import Departure, Desk, Station
-from mainspring.worker.wire import News, Order, Report, Setup, Worn
+from mainspring.worker.wire import News, Order, Report, Setup, Slow, Worn
 
 log = logging.getLogger("mainspring")
 
@@ -81,6 +83,24 @@ class Inside:
     def tend(self) -> None:
         """Nothing: threads that are lost were replaced by the host."""
 
+    @property
+    def members(self) -> Sequence[Any]:
+        """Nobody."""
+        return ()
+
+    elastic = False
+
+    def scale(self, least: int, most: int) -> None:
+        """Nothing: there is one process, and this is it."""
+        log.warning("jobs run in the worker's own process: there are no children to scale")
+
+    def measure(self, waiting: int, rate: float) -> None:
+        """Nothing, for the same reason."""
+
+    def reload(self) -> None:
+        """Nothing: the app that is here stays."""
+        log.warning("jobs run in the worker's own process: it cannot load the app anew")
+
     def quit(self) -> None:
         """Hand back what there is, and end."""
         if not self._quitting:
@@ -108,6 +128,9 @@ class Inside:
         match news:
             case Report():
                 self._post(partial(self._desk.reported, self._station, news))
+            case Slow():
+                since = time.monotonic() - news.seconds
+                self._station.slow = (news.number, since, news.traceback)
             case Worn(reason=reason):
                 log.warning("%s; they cannot be ended in_process", reason)
 

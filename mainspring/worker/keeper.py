@@ -120,7 +120,7 @@ class Keeper:
             for token in set(tokens).difference(pulse.lost, missed):
                 if token in self._ends:
                     self._ends[token] = asked + self._lease
-        if pulse.lost or pulse.cancel or pulse.paused:
+        if pulse.lost or pulse.cancel or pulse.paused or pulse.wanted:
             self._hear(pulse)
 
     def _run(self) -> None:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mainspring import presence
 from mainspring.worker.board import Why
 from mainspring.worker.spawn import Child
 from mainspring.worker.station import Departure, Station
@@ -47,6 +48,7 @@ class Member:
     dismissed: bool = False
     convicted: tuple[int, Why] | None = None
     memory: int = 0
+    _cpu: tuple[float, float] = (0.0, 0.0)
     _dismiss_at: float | None = None
     _kill_at: float | None = None
     _hang_up_at: float | None = None
@@ -83,8 +85,38 @@ class Member:
         if now >= self._look_at:
             self._look_at = now + LOOK
             self._grow_old(now, lifespan)
+        self.station.usage.is_now(self.station.strain)
         self._rest(now)
         return False
+
+    @property
+    def state(self) -> str:
+        """Starting, ready or retiring."""
+        if self.retired:
+            return "retiring"
+        return "ready" if self.station.open else "starting"
+
+    def told(self) -> presence.Member:
+        """What people are told of it."""
+        station = self.station
+        return presence.Member(
+            pid=self.child.pid,
+            kind="process" if self.solo else "shared",
+            state=self.state,
+            busy=station.busy,
+            slots=station.places,
+            processed=station.ended,
+            memory=self.child.memory,
+            age=round(time.monotonic() - self.born, 1),
+        )
+
+    def strain(self, now: float) -> float:
+        """The share of the time since the last look that it was busy, by its slots or by the
+        processor, whichever is more."""
+        cpu, (since, before) = self.child.cpu, self._cpu
+        self._cpu = (now, cpu)
+        slots = self.station.usage.look()
+        return max(slots, (cpu - before) / (now - since)) if since else slots
 
     def depart(self, *, quitting: bool) -> Departure:
         """The end of this child: how, and what is left of its jobs."""

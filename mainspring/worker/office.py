@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from mainspring.store import Exchanged, Presence, Pulse, Store
+from mainspring.store import Counts, Exchanged, Presence, Pulse, Store
 from mainspring.worker.audit import Audit
 from mainspring.worker.contact import Client as Caller
 from mainspring.worker.contact import Contact
@@ -28,6 +28,15 @@ class Client(Caller, Protocol):
         """There may be work."""
         ...
 
+    @property
+    def elastic(self) -> bool:
+        """Whether it wants to know how much waits."""
+        ...
+
+    def counted(self, counts: Counts) -> None:
+        """So many jobs are in the store."""
+        ...
+
     def presence(self) -> Presence:
         """What the worker tells of itself."""
         ...
@@ -46,9 +55,16 @@ class Office:
         self.keeper = Keeper(store, lease, contact, client.presence, client.asked)
         self.ledger = Ledger(store, contact, client.written, self.keeper.beat)
         audit = Audit(store, lease, self.keeper, client.known)
-        self.upkeep = Upkeep(store, worker, lease, contact, audit.look)
+        self.upkeep = Upkeep(store, worker, lease, contact, [audit.look, self._survey])
+        self._store = store
+        self._client = client
         self.keeper.start()
         self.upkeep.start()
+
+    def _survey(self) -> None:
+        """Count what waits, if that decides how many processes there are."""
+        if self._client.elastic:
+            self._client.counted(self._store.counts())
 
     def close(self) -> None:
         """End all threads, and tell the store that the worker is gone, if it can be told."""

@@ -27,36 +27,29 @@ from mainspring.events import (
 from mainspring.ids import new_token
 from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown, Transition
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
+from mainspring.store import Claim, Counts, Exchanged, Grant, Note, Presence, Pulse, Store
 from mainspring.worker.capture import notes
-from mainspring.worker.dealer import Crew, Dealer
+from mainspring.worker.dealer import Crew, Dealer, Taste
 from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.ledger import Round
 from mainspring.worker.office import Office
+from mainspring.worker.outbox import Outbox
 from mainspring.worker.station import Departure, Station
+from mainspring.worker.steering import Steering
+from mainspring.worker.usage import Usage
 from mainspring.worker.verdict import verdict
 from mainspring.worker.wire import Hello, Recall, Report, Stop
 
 LONGEST_TURN = 0.25
 """Seconds between two looks at the clock when nothing happens."""
 
-NOTES_PAUSE = 0.2
-"""Seconds between two writes of nothing but progress and log lines."""
-
-MISSED_PAUSE = 0.25
-"""Seconds before what a part of the store did not hear is written again."""
-
-MOST = 1000
-"""Outcomes of one round: other processes wait to write, too."""
-
-MOST_NOTES = 10_000
-"""Progress and lines of log that are kept while the store is away."""
-
 MANY = 64
 """Outcomes that are worth a round of their own before anything else is done."""
 
 LAST_WORDS = 1.9
 """Seconds in which everything must have ended after the worker was told to hand back now."""
+
+STOPPING = ("stopping", "quitting", "stopped")
 
 _token = attrgetter("token")
 
@@ -73,20 +66,19 @@ class Pump:
         self.phase: Phase = "starting"
         self.error: BaseException | None = None
         self.handed_back = self.cut_short = self.processed = self.failed = 0
+        self._usage = Usage()
         self._me = me
         self._events = events
+        self._taste = Taste(me.queues, me.priorities)
         self._find_store = find_store
         self._url = url
         self._on_open: Callable[[], None] = lambda: None
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._office: Office | None = None
-        self._pending: list[Transition] = []
-        self._missed: list[Transition] = []
-        self._notes: list[Note] = []
-        self._notes_at = self._look_at_leases = self._missed_at = 0.0
+        self._outbox = Outbox()
+        self._look_at_leases = 0.0
         self._told_unknown: set[str] = set()
-        self._writing = self._away = self._listening = False
-        self._underway: list[Transition] = []
+        self._away = self._listening = False
         self._hungry = True
         self._due = self._deadline = float("inf")
 
@@ -94,6 +86,7 @@ class Pump:
         """Work until stopped; `on_open` is called once the first place takes jobs."""
         self._crew = crew
         self._dealer = Dealer(crew, self._me.read_ahead)
+        self._steering = Steering(self, crew, self._me.queues, self._me.started)
         self._on_open = on_open
         try:
             crew.tend()
@@ -114,6 +107,19 @@ class Pump:
     def stop(self, grace: float | None = None) -> None:
         """Claim no more and finish within the grace time; the second time: hand back now."""
         self.post(partial(self._stop, self._me.grace if grace is None else grace))
+
+    def reload(self) -> None:
+        """Replace the places, one after the other, by such that import the app anew."""
+        self.post(lambda: self._steering.reload())
+
+    @property
+    def elastic(self) -> bool:
+        """Whether it wants to know how much waits."""
+        return self._steering.elastic
+
+    def counted(self, counts: Counts) -> None:
+        """So many jobs are in the store."""
+        self.post(partial(self._steering.measure, counts))
 
     def written(self, round: Round, answer: Exchanged) -> None:
         """A round of the ledger is done."""
@@ -141,13 +147,14 @@ class Pump:
 
     def presence(self) -> Presence:
         """What the worker tells of itself."""
-        return self._me.presence(self.phase, self._crew, self._dealer, self.processed, self.failed)
+        told = (self.processed, self.failed, self._usage.look())
+        return self._me.presence(self.phase, self._crew, self._dealer, *told)
 
     def known(self) -> set[tuple[int, int]]:
         """Number and token of every job that waits or runs here or is still to be written."""
         # In the order in which a job goes from one to the next: none is missed on its way.
         held = {(job.number, job.token) for job in self._dealer.held()}
-        late = [*self._pending, *self._underway, *self._missed]
+        late = self._outbox.transitions
         return held.union((each.number, each.token) for each in late)
 
     # --- turns ------------------------------------------------------------------------------
@@ -165,6 +172,9 @@ class Pump:
     def _turn(self) -> None:
         now = time.monotonic()
         self._crew.tend()
+        places = sum(each.places for each in self._crew.everyone)
+        busy = sum(each.busy for each in self._crew.everyone)
+        self._usage.is_now(busy / places if places else 0.0)
         if now >= self._due:
             self._due, self._hungry = float("inf"), True
         if self._office is not None:
@@ -173,47 +183,35 @@ class Pump:
                 self._lose(self._office.keeper.overdue())
             self._dealer.deal_suspects()
             self._submit(self._office, now)
-            if not self._writing:
+            if not self._outbox.busy:
                 # What needs no write, jobs that completed by themselves, has been dealt with.
                 for station in self._crew.everyone:
                     station.acknowledge()
-        if self.phase in ("stopping", "quitting"):
+        if self.phase in STOPPING:
             self._wind_down(now)
 
     def _submit(self, office: Office, now: float, undealt: int = 0) -> None:
         """Write what there is to write and claim what there is room for, one round at a time."""
-        if self._writing:
+        if self._outbox.busy:
             return
-        if self._missed and now >= self._missed_at:
-            self._pending, self._missed = self._missed + self._pending, []
-        claim = self._claim(undealt)
-        notes_due = self._notes and now >= self._notes_at
-        if not (self._pending or claim or notes_due):
-            return
-        round = Round(self._pending[:MOST], self._notes, claim, now)
-        self._underway = round.transitions
-        self._pending, self._notes = self._pending[MOST:], []
-        self._notes_at = now + NOTES_PAUSE
-        self._writing = True
-        office.ledger.submit(round)
+        self._outbox.repeat(now)
+        if (round := self._outbox.round(self._claim(undealt), now)) is not None:
+            office.ledger.submit(round)
 
     def _claim(self, undealt: int) -> Claim | None:
         # With something to write a look costs next to nothing, hint or no hint.
-        if self.phase != "running" or not (self._hungry or self._pending):
+        if self.phase != "running" or not (self._hungry or self._outbox.pending):
             return None
         lease = int(self._me.lease * 1_000_000)
         grant = Grant(token=new_token(), worker=self._me.name, lease=lease)
-        return self._dealer.wish(grant, self._me.queues, undealt)
+        return self._dealer.wish(grant, self._taste, undealt)
 
     # --- the store says ---------------------------------------------------------------------
 
     def _written(self, round: Round, answer: Exchanged) -> None:
-        if round.missed:
-            self._missed += round.missed
-            self._missed_at = time.monotonic() + MISSED_PAUSE
-        self._writing, self._underway = False, []
+        self._outbox.written(round, time.monotonic())
         office = self._required_office()
-        if len(self._pending) >= MANY:
+        if len(self._outbox.pending) >= MANY:
             # Under load the store need not wait until these jobs are dealt.
             self._submit(office, time.monotonic(), len(answer.jobs))
         office.keeper.settle(map(_token, round.transitions))
@@ -270,6 +268,8 @@ class Pump:
 
     def _asked(self, pulse: Pulse) -> None:
         self._lose(pulse.lost)
+        if pulse.wanted is not None:
+            self._steering.obey(pulse.wanted)
         if pulse.cancel:
             wanted = set(pulse.cancel)
             self._order(wanted, lambda numbers: Stop(numbers))
@@ -279,6 +279,28 @@ class Pump:
             wanted = {job.number for job in self._dealer.held() if job.queue in paused}
             self._order(wanted, lambda numbers: Recall(numbers))
             self._end_all(self._dealer.withdraw(wanted), HandedBack())
+
+    def pause(self) -> None:
+        """Claim nothing, and give back what has not begun."""
+        if self.phase == "running":
+            self.phase = "paused"
+            self._give_back_unbegun()
+
+    def resume(self) -> None:
+        """Claim again."""
+        if self.phase == "paused":
+            self.phase, self._hungry = "running", True
+
+    def drain(self) -> None:
+        """Finish what runs, and end."""
+        if self.phase in ("running", "paused"):
+            self._stop(self._me.grace)
+
+    def _give_back_unbegun(self) -> None:
+        for station in self._crew.everyone:
+            station.place.send(Recall())
+        suspects = {job.number for job in self._dealer.suspects}
+        self._end_all(self._dealer.withdraw(suspects), HandedBack())
 
     def _order(self, wanted: Collection[int], order: Callable[[list[int]], Stop | Recall]) -> None:
         """Tell each place what is to become of those of these jobs that it holds."""
@@ -315,11 +337,10 @@ class Pump:
     def reported(self, station: Station, report: Report) -> None:
         """Jobs have ended, or told something."""
         if report.notes:
-            self._notes += report.notes
-            del self._notes[:-MOST_NOTES]
+            self._outbox.note(report.notes)
             self._tell_progress(station, report.notes)
         ended = self._dealer.take(station, report)
-        self._pending += ended.transitions
+        self._outbox.pending += ended.transitions
         for job, transition in ended.failed:
             self._events.emit(AttemptFailed(job, transition, self._me.name))
         self._count(ended.transitions)
@@ -337,13 +358,13 @@ class Pump:
         self._end_all(departure.rest, HandedBack())
         begun = departure.begun
         for job in begun:
-            self._notes += notes(job.number, job.token, departure.output)
+            self._outbox.note(notes(job.number, job.token, departure.output))
         if departure.asked:
             self.cut_short += len(begun)
             self._end_all(begun, HandedBack())
             return
         ends = [decide(job, verdict(job, departure, self._me.name)) for job in begun]
-        self._pending += ends
+        self._outbox.pending += ends
         self._count(ends)
         for job, transition in zip(begun, ends, strict=True):
             if transition.error is not None:
@@ -375,27 +396,24 @@ class Pump:
                 self.processed -= 1
                 self.handed_back += each.old_score
                 # Not begun is told as returned; what is handed back like this had begun.
-                self.cut_short += each.old_score and self.phase != "running"
+                self.cut_short += each.old_score and self.phase in STOPPING
 
     def _end_all(self, jobs: Iterable[Claimed], outcome: Outcome) -> None:
         """Settle jobs that did not end in a place of theirs."""
         ends = [decide(job, outcome) for job in jobs]
-        self._pending += ends
-        if isinstance(outcome, HandedBack) and self.phase != "running":
+        self._outbox.pending += ends
+        if isinstance(outcome, HandedBack) and self.phase in STOPPING:
             self.handed_back += len(ends)
 
     # --- the end ----------------------------------------------------------------------------
 
     def _stop(self, grace: float) -> None:
         now = time.monotonic()
-        if self.phase in ("starting", "running"):
+        if self.phase in ("starting", "running", "paused"):
             self.phase, self._deadline = "stopping", now + grace
             if any(each.held for each in self._crew.everyone):
                 self._events.emit(WorkerStopping(self._me.name, grace))
-            for station in self._crew.everyone:
-                station.place.send(Recall())
-            suspects = {job.number for job in self._dealer.suspects}
-            self._end_all(self._dealer.withdraw(suspects), HandedBack())
+            self._give_back_unbegun()
             if self._office is not None:
                 self._office.keeper.hurry()
         elif self.phase == "stopping":
@@ -405,7 +423,7 @@ class Pump:
     def _wind_down(self, now: float) -> None:
         """Whether it is over, or time for the next step."""
         holding = any(each.held for each in self._crew.everyone)
-        if not (holding or self._pending or self._missed or self._notes or self._writing):
+        if not (holding or not self._outbox.empty):
             self._crew.quit()
             if self._crew.gone:
                 self.phase = "stopped"

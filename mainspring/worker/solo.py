@@ -8,17 +8,18 @@ import signal
 import threading
 import time
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
 
 from mainspring.context import RUNNING, Context
 from mainspring.errors import Interrupted
 from mainspring.job import Cancelled, Claimed, HandedBack
-from mainspring.worker.backlog import Backlog, Entry, Key
+from mainspring.worker import frames
+from mainspring.worker.backlog import Backlog, Entry, Running
 from mainspring.worker.board import Board, Why
 from mainspring.worker.capture import Capture, notes
-from mainspring.worker.runner import Runner
+from mainspring.worker.runner import Recipe, Runner
 
 _clock = time.monotonic_ns
 
@@ -36,17 +37,16 @@ WORDS = {
 class _Run:
     """A job that runs, and why it was told to end if it was. `armed`: inside the function."""
 
-    __slots__ = ("armed", "began", "context", "job", "key", "why")
+    __slots__ = ("armed", "began", "context", "job", "why")
 
     def __init__(self, job: Claimed, context: Context, began: int) -> None:
         self.job, self.context, self.began = job, context, began
-        self.key: Key = (job.number, job.token)
         self.why = Why.NOTHING
         self.armed = False
 
 
 class Solo:
-    """The one place of this process. `run` is the main thread's; all else may come from others."""
+    """The one place of this process. `serve` is the main thread's, all else anybody's."""
 
     def __init__(self, runner: Runner, board: Board, capture: Capture) -> None:
         self.backlog = Backlog()
@@ -54,7 +54,9 @@ class Solo:
         self._board = board
         self._capture = capture
         self._run: _Run | None = None
+        self._printing = threading.Lock()
         self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._main = threading.main_thread().ident or 0
         signal.signal(signal.SIGTERM, self._interrupt)
 
     def feed(self, entries: list[Entry]) -> None:
@@ -90,7 +92,9 @@ class Solo:
         left = run.context.remaining
         if left is not None and left <= 0:
             self._tell(run, Why.TIME)
-        self._pass_on(run, self._capture.look())
+        with self._printing:
+            if run is self._run:
+                self._pass_on(run, self._capture.look())
 
     def forget(self) -> None:
         """In a fork of this process: run nothing more."""
@@ -101,8 +105,15 @@ class Solo:
         """Whether anything waits or runs."""
         return bool(self.backlog or self._run)
 
+    def oldest(self) -> Running | None:
+        """What runs."""
+        run = self._run
+        if run is None:
+            return None
+        return Running(run.job, run.began, partial(frames.of_thread, self._main))
+
     def close(self) -> None:
-        """Let `run` return when it is free."""
+        """Let `serve` return when it is free."""
         self._bell.put(False)
 
     def serve(self) -> None:
@@ -136,12 +147,14 @@ class Solo:
         # From here on a kill would be for nothing that still runs.
         self._board.end()
         took = (_clock() - began) // 1000
-        self._pass_on(run, self._capture.end())
-        self._run = None
+        with self._printing:
+            # Whoever passes something on has done so before the job ends: later it would be lost.
+            self._pass_on(run, self._capture.end())
+            self._run = None
         runner.marks[spot] = 2
         self._ended(run, took, result, error)
 
-    def _called(self, run: _Run, recipe: Any) -> tuple[bytes | None, BaseException | None]:
+    def _called(self, run: _Run, recipe: Recipe) -> tuple[bytes | None, BaseException | None]:
         """What the function returned, encoded, or raised."""
         try:
             try:
@@ -176,7 +189,7 @@ class Solo:
         else:
             runner.fail(job, took, error, run.context.settled)
 
-    def _pass_on(self, run: _Run, told: Any) -> None:
+    def _pass_on(self, run: _Run, told: list[str]) -> None:
         for note in notes(run.job.number, run.job.token, told):
             self._runner.reporter.note(note)
         self._board.collected(self._capture.told)
@@ -188,9 +201,7 @@ class Solo:
         run.why = why
         run.context.cancel()
         self._board.hurry(_clock() + PATIENCE, why)
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(self._main, signal.SIGTERM)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         """In the main thread. A signal that nobody here has sent is left to the parent."""

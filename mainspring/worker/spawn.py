@@ -22,6 +22,7 @@ FAREWELL = 0.2
 """Seconds for one that has hung up to end by itself: how it ends is worth knowing."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -67,6 +68,16 @@ class Child:
                 return int(file.read().split()[1]) * _PAGE
         except (OSError, IndexError):
             return 0
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time that the process has used (Linux; elsewhere 0)."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+                return (int(fields[11]) + int(fields[12])) / _TICKS
+        except (OSError, IndexError):
+            return 0.0
 
     def trim(self) -> None:
         """Cut off what it prints without end, but for the first of it, if it does not do so."""

@@ -3,13 +3,16 @@
 What it holds and of which kind, what has begun, how many places are free.
 """
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mainspring.job import Claimed, Transition
+from mainspring.presence import Slowest
 from mainspring.worker.board import Why
 from mainspring.worker.program import Marks
+from mainspring.worker.usage import Usage
 from mainspring.worker.wire import Drop, Feed, Hello, Order, Report
 
 Held: TypeAlias = tuple[Claimed, int, str]
@@ -84,6 +87,11 @@ class Station:
         self.untaken = 0
         self.ended = 0
         """How many attempts."""
+        self.last: Claimed | None = None
+        """The job of the last one."""
+        self.slow: tuple[int, float, str] | None = None
+        """Number of the job that has run longest, since when (monotonic seconds), where it is."""
+        self.usage = Usage()
         self._marks = marks
         self._free = list(range(spots))
 
@@ -99,6 +107,13 @@ class Station:
         return sum(min(self.load[kind], count) for kind, count in self.slots.items())
 
     @property
+    def strain(self) -> float:
+        """How far the kind of task is from having no place left that is nearest to it, 0 to 1: 1
+        when one has none."""
+        shares = (min(self.load[kind] / count, 1.0) for kind, count in self.slots.items() if count)
+        return max(shares, default=0.0)
+
+    @property
     def places(self) -> int:
         """How many jobs it runs at once, as people are told. Beside functions, coroutines count as
         they run: their limit, in the thousands, would hide how busy the threads are."""
@@ -106,6 +121,15 @@ class Station:
         if len(shown) > 1 and "async" in shown:
             shown["async"] = min(self.load["async"], shown["async"])
         return sum(shown.values())
+
+    @property
+    def slowest(self) -> Slowest | None:
+        """The job that has run longest, if that is long, and where it is."""
+        if self.slow is None or (held := self.held.get(self.slow[0])) is None:
+            return None
+        number, since, where = self.slow
+        seconds = round(time.monotonic() - since, 1)
+        return Slowest(task=held[0].task, number=number, seconds=seconds, traceback=where)
 
     def free(self, kind: str) -> int:
         """How many jobs of this kind could begin at once."""
@@ -160,6 +184,7 @@ class Station:
             ran[0] += 1
             ran[1] += transition.took
             transitions.append(transition)
+            self.last = found[0]
             if transition.error is not None:
                 ended.failed.append((found[0], transition))
         for kind, (count, _) in ended.ran.items():

@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
+from operator import itemgetter
 from queue import SimpleQueue
 
 from mainspring.context import RUNNING, Context
 from mainspring.job import Claimed
-from mainspring.worker.backlog import Backlog, Entry, Key
+from mainspring.worker import frames
+from mainspring.worker.backlog import Backlog, Entry, Key, Running
 from mainspring.worker.runner import Runner
 
 _clock = time.monotonic_ns
@@ -24,7 +27,7 @@ class Threads:
         self._worn = worn
         self._lock = threading.Lock()
         self._stuck = self._alive = 0
-        self._running: dict[Key, tuple[Context, Claimed, int]] = {}
+        self._running: dict[Key, tuple[Context, Claimed, int, int]] = {}
         self._bell: SimpleQueue[bool] = SimpleQueue()
         for _ in range(count):
             self._start()
@@ -38,25 +41,25 @@ class Threads:
     def stop(self, number: int) -> bool:
         """Ask the function of this job to stop; False if it does not run here."""
         found = [run for run in list(self._running.values()) if run[1].number == number]
-        for context, _, _ in found:
+        for context, *_ in found:
             context.cancel()
         return bool(found)
 
     def stop_all(self) -> None:
         """Ask all functions to stop."""
-        for context, _, _ in list(self._running.values()):
+        for context, *_ in list(self._running.values()):
             context.cancel()
 
     def drop(self, tokens: set[int]) -> None:
         """End the jobs of these grants; what becomes of them is not reported."""
         self.backlog.drop(tokens)
-        for key, (context, job, _) in list(self._running.items()):
+        for key, (context, job, *_) in list(self._running.items()):
             if job.token in tokens and self._give_up(key):
                 context.cancel()
 
     def sweep(self) -> None:
         """Give up functions that are beyond their time limit."""
-        for key, (context, job, began) in list(self._running.items()):
+        for key, (context, job, began, _) in list(self._running.items()):
             left = context.remaining
             if left is not None and left <= 0 and self._give_up(key):
                 context.cancel()
@@ -70,6 +73,14 @@ class Threads:
     def busy(self) -> bool:
         """Whether anything waits or runs."""
         return bool(self.backlog or self._running)
+
+    def oldest(self) -> Running | None:
+        """What has run longest."""
+        runs = list(self._running.values())
+        if not runs:
+            return None
+        _, job, began, ident = min(runs, key=itemgetter(2))
+        return Running(job, began, partial(frames.of_thread, ident))
 
     def close(self) -> None:
         """Let threads end when they are free."""
@@ -125,7 +136,7 @@ class Threads:
         if began - fed > self.backlog.waited:
             self.backlog.waited = began - fed
         key = (job.number, job.token)
-        self._running[key] = (context, job, began)
+        self._running[key] = (context, job, began, threading.get_ident())
         runner.begin(job, spot)
         RUNNING.set(context)
         try:

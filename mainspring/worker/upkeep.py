@@ -4,7 +4,7 @@ worker does the rounds, at intervals that differ."""
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mainspring.errors import StoreUnavailable
 from mainspring.ids import new_token
@@ -26,7 +26,7 @@ PATIENCE = 1.0
 
 
 class Upkeep:
-    """A thread that does the rounds. `audit` is the worker's own chore: a look at its books."""
+    """A thread that does the rounds. `own` are chores of the worker itself."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Upkeep:
         worker: str,
         lease: float,
         contact: Contact,
-        audit: Callable[[], None],
+        own: Sequence[Callable[[], None]],
     ) -> None:
         self._store = store
         self._worker = worker
         self._lease = int(lease * 1_000_000)
         self._interval = min(INTERVAL, lease / 3)
         self._contact = contact
-        self._audit = audit
+        self._own = own
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mainspring-upkeep", daemon=True)
 
@@ -61,7 +61,8 @@ class Upkeep:
                 if not self._contact.is_missed_by("ledger"):
                     # After an outage outcomes come first, though their leases may have ended.
                     self._until_done(self._recover)
-                    self._audit()
+                    for chore in self._own:
+                        chore()
             except StoreUnavailable:
                 pass  # ledger and keeper say so; the next round comes soon
             except Exception:

@@ -109,7 +109,15 @@ class Worn(Struct, array_like=True, tag="worn"):
     reason: str
 
 
-News = Hello | Unable | Report | Worn
+class Slow(Struct, array_like=True, tag="slow"):
+    """The job that has run longest here, for so many seconds, and where it is."""
+
+    number: int
+    seconds: float
+    traceback: str
+
+
+News = Hello | Unable | Report | Worn | Slow
 
 M = TypeVar("M")
 

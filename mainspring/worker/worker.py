@@ -7,14 +7,12 @@ and one that crashes takes the worker along.
 """
 
 import os
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, Self
 
 from mainspring.durations import Duration, microseconds
@@ -22,6 +20,8 @@ from mainspring.engines import open_store
 from mainspring.errors import ConfigError, InvalidState
 from mainspring.events import Bus
 from mainspring.ids import new_id
+from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
 from mainspring.worker.children import Children, Family
@@ -31,6 +31,8 @@ from mainspring.worker.inside import Inside
 from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
+from mainspring.worker.scaling import Scaling
+from mainspring.worker.signals import heard
 from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000
@@ -44,10 +46,15 @@ class Worker:
     """A worker. `run` blocks, `start` and `stop` go with a thread, `with` and `async with` too.
 
     Queues are taken in the order given; none given takes all, by the score of their first jobs.
+    `priorities`, the lowest and the highest, leave jobs of others to other workers.
     `processes` children (1 to 256) each run up to `threads` plain functions and `tasks` coroutines
-    at once. A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is
-    how long running jobs may go on after a stop; `read_ahead` how many more than can run may be
-    fetched. Without `store` and `url` the app's own URL is used.
+    at once; with `max_processes` there are more of them while much waits. Tasks that want a process
+    of their own have `process_slots` of them, one for each processor by default. A child is
+    replaced, without a gap, after `max_jobs`, `max_age` or at `max_memory`.
+
+    A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is how long
+    running jobs may go on after a stop; `read_ahead` how many more than can run may be fetched.
+    Without `store` and `url` the app's own URL is used.
     """
 
     def __init__(
@@ -56,9 +63,11 @@ class Worker:
         *,
         url: str | None = None,
         queues: Sequence[str] | None = None,
+        priorities: tuple[int, int] | None = None,
         program: Program | None = None,
         app: str | None = None,
         processes: int = 1,
+        max_processes: int | None = None,
         process_slots: int | None = None,
         threads: int = 8,
         tasks: int = 1000,
@@ -74,8 +83,6 @@ class Worker:
     ) -> None:
         if isinstance(queues, str):
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
-        _check("processes", processes, 256)
-        _check("process_slots", 1 if process_slots is None else process_slots, 256)
         _check("threads", threads, 10_000)
         _check("tasks", tasks, 100_000)
         if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
@@ -94,13 +101,13 @@ class Worker:
         self._url = url
         self._program = program
         self._app = app or ""
-        self._processes = processes
-        self._process_slots = cores() if process_slots is None else process_slots
+        self._sizes = _sizes(processes, max_processes, process_slots)
         self._lifespan = _lifespan(max_jobs, max_age, max_memory)
         self._threads = threads
         self._tasks = tasks
         self._in_process = in_process
         self._queues = tuple(dict.fromkeys(queues)) if queues else None
+        self._priorities = _priorities(priorities)
         self._grace = microseconds(grace, "grace") / 1_000_000
         self._read_ahead = read_ahead
         self._own_store: Store | None = None
@@ -135,10 +142,11 @@ class Worker:
         """Work until stopped, by `stop()` from another thread or by a signal.
 
         On the main thread SIGTERM and SIGINT stop it: the first finishes what runs, the second
-        hands back at once. `ConfigError` if the app cannot be imported; errors of the store.
+        hands back at once. SIGHUP reloads, or stops it if its terminal was closed. `ConfigError`
+        if the app cannot be imported; errors of the store.
         """
         pump = self._prepare(in_background=False)
-        with self._signals(pump):
+        with heard(self.end, self.reload):
             self._work(pump, lambda: None)
 
     async def arun(self) -> None:
@@ -168,6 +176,11 @@ class Worker:
         grace = None if timeout is None else microseconds(timeout, "timeout") / 1_000_000
         self._pump.stop(grace)
         self.join()
+
+    def end(self) -> None:
+        """As `stop` with the grace time, but returns at once."""
+        if self._pump is not None:
+            self._pump.stop()
 
     def join(self) -> None:
         """Wait until the worker has ended; after `start`, raises why if nobody asked it to."""
@@ -203,6 +216,13 @@ class Worker:
     ) -> None:
         await _in_thread(self.stop)
 
+    def reload(self) -> None:
+        """Replace the child processes, one after the other, by such that import the app anew; no
+        job is interrupted. If the new code cannot be imported, the old goes on and that is said.
+        """
+        if self._pump is not None:
+            self._pump.reload()
+
     # --- one life ---------------------------------------------------------------------------
 
     def _prepare(self, *, in_background: bool) -> Pump:
@@ -219,6 +239,7 @@ class Worker:
             os.getpid(),
             time.time_ns() // 1000,
             self._queues,
+            self._priorities,
             self._lease / 1_000_000,
             self._grace,
             self._read_ahead,
@@ -259,13 +280,13 @@ class Worker:
         setup = Setup(
             os.getpid(), self._app, sys.path, self.name, self._threads, self._tasks, self._lease
         )
-        counts: dict[Family, int] = {"shared": self._processes, "solo": self._process_slots}
+        sizes = {family: Scaling(*bounds) for family, bounds in self._sizes.items()}
         spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
         if self._in_process:
             assert self._program is not None
             return Inside(setup, self._program, spots, pump, pump.post)
         return Children(
-            setup, counts, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
+            setup, sizes, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
         )
 
     def _find_store(self, url: str) -> Store:
@@ -279,28 +300,28 @@ class Worker:
         store.open()
         return store
 
-    @contextmanager
-    def _signals(self, pump: Pump) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            pump.stop()
-
-        before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:
+    if bounds is None:
+        return None
+    lowest, highest = bounds
+    if not LOWEST_PRIORITY <= lowest <= highest <= HIGHEST_PRIORITY:
+        raise ConfigError(
+            f"priorities: expected the lowest and the highest of {LOWEST_PRIORITY} to"
+            f" {HIGHEST_PRIORITY}, got {bounds!r}"
+        )
+    return lowest, highest
 
 
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, tuple[int, int]]:
+    """The least and most children of each family."""
+    _check("processes", processes, 256)
+    _check("max_processes", processes if most is None else most, 256)
+    _check("process_slots", 1 if slots is None else slots, 256)
+    if most is not None and most < processes:
+        raise ConfigError(f"max_processes: expected at least processes={processes}, got {most}")
+    slots = slots or (cores() if most is None else processes)
+    return {"shared": (processes, most or processes), "solo": (slots, max(slots, most or slots))}
 
 
 def _lifespan(jobs: int | None, age: Duration | None, memory: Size | None) -> Lifespan:

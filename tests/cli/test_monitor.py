@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_one_frame_of_a_store_without_workers(cli: Cli, app: Mainspring) -> None
 
 def test_the_monitor_shows_workers_at_work(cli: Cli, app: Mainspring) -> None:
     with app.worker(in_process=True, threads=3) as worker:
+        while not app.workers():  # it tells of itself when it has begun
+            time.sleep(0.005)
         said = cli(*AT, "monitor", "--once")
         [shown] = cli(*AT, "monitor", "--once", "--json").json["workers"]
     assert "\nWorkers: 0/3 active\n" in said.out

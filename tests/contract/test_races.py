@@ -234,9 +234,9 @@ def inserting_process(place: str, start: Barrier, answers: Any) -> None:
 
 def in_processes(count: int, act: Callable[..., None], place: str) -> list[list[bytes]]:
     """Do it in so many processes that set off together; their answers."""
-    spawn = multiprocessing.get_context("spawn")
-    start, answers = spawn.Barrier(count), spawn.SimpleQueue()
-    processes = [spawn.Process(target=act, args=(place, start, answers)) for _ in range(count)]
+    clean = multiprocessing.get_context("forkserver")
+    start, answers = clean.Barrier(count), clean.SimpleQueue()
+    processes = [clean.Process(target=act, args=(place, start, answers)) for _ in range(count)]
     for process in processes:
         process.start()
     told = [answers.get() for _ in processes]

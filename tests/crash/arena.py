@@ -60,7 +60,7 @@ class Arena:
 
     def wait_until_running(self, workers: int) -> None:
         """Until so many workers take jobs."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len([w for w in self.app.workers() if w.state == "running"]) < workers:
             assert time.monotonic() < end, self.log.read_text(errors="replace")
             time.sleep(0.05)

@@ -5,7 +5,6 @@
 none, tests fail: an engine that was not tested is not known to work.
 """
 
-import atexit
 import os
 import shutil
 import socket
@@ -15,6 +14,8 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+from tests.servers import at_end
 
 START_SECONDS = 20.0
 
@@ -38,7 +39,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="mainspring-server-"))
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.remove)
+        at_end.callback(self.remove)
         self.start()
 
     @property

@@ -80,9 +80,9 @@ def come(path: str, start: Barrier, migrates: bool) -> None:
 
 
 def test_twenty_processes_can_make_a_new_file_at_once(path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    start = spawn.Barrier(20)
-    processes = [spawn.Process(target=come, args=(str(path), start, n % 2 == 0)) for n in range(20)]
+    clean = multiprocessing.get_context("forkserver")
+    start = clean.Barrier(20)
+    processes = [clean.Process(target=come, args=(str(path), start, n % 2 == 0)) for n in range(20)]
     for process in processes:
         process.start()
     for process in processes:

@@ -156,6 +156,13 @@ def _wait(gate: str) -> None:
         pipe.read()
 
 
+@tasks.task
+def compute(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
 @tasks.task(retry=Retry(max_retries=1, base=0.001))
 def gated(gate: str) -> int:
     _enter(gate)

@@ -1,34 +1,42 @@
 -- name: broken
 SELECT DISTINCT child FROM mainspring.edge WHERE parent = ANY(%b::bigint[]) AND state = 2;
 
--- name: body
-SELECT j.extra, q.aging FROM mainspring.job j JOIN mainspring.queue q ON q.id = j.queue
-WHERE j.number = %b::bigint;
+-- name: bodies
+SELECT j.number, j.extra, q.aging FROM mainspring.job j JOIN mainspring.queue q ON q.id = j.queue
+WHERE j.number = ANY(%b::bigint[]);
 
 -- name: unfinish
-DELETE FROM mainspring.finished WHERE number = %b::bigint;
+DELETE FROM mainspring.finished WHERE number = ANY(%b::bigint[]);
 
 -- name: unprogress
-DELETE FROM mainspring.progress WHERE number = %b::bigint;
+DELETE FROM mainspring.progress WHERE number = ANY(%b::bigint[]);
 
 -- name: unrelease
-DELETE FROM mainspring.release WHERE parent = %b::bigint;
+DELETE FROM mainspring.release WHERE parent = ANY(%b::bigint[]);
 
 -- name: blocked
-INSERT INTO mainspring.blocked VALUES(%b, %b, %b, %b::bigint, %b, %b, %b);
+INSERT INTO mainspring.blocked
+SELECT number, %b::bigint, last, expires, queue, claims, did
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+  t(number, last, expires, queue, claims, did);
 
 -- name: ready
 INSERT INTO mainspring.ready
-VALUES(%b, %b, %b, %b, %b, %b, 0, %b, 0, %b, %b, true, %b, %b::bigint);
+SELECT score, number, lift, last, lane, task, 0, claims, 0, did, careful <> 0, true, behind <> 0,
+  expires
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+  %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+  t(score, number, lift, last, lane, task, claims, did, careful, behind, expires);
 
 -- name: expires
-UPDATE mainspring.job SET expires = %b::bigint WHERE number = %b::bigint;
+UPDATE mainspring.job j SET expires = t.expires
+FROM unnest(%b::bigint[], %b::bigint[]) t(number, expires) WHERE j.number = t.number;
 
 -- name: drop_edges
-DELETE FROM mainspring.edge WHERE child = %b::bigint;
+DELETE FROM mainspring.edge WHERE child = ANY(%b::bigint[]);
 
 -- name: drop_new_edges
-DELETE FROM mainspring.edge_new WHERE child = %b::bigint;
+DELETE FROM mainspring.edge_new WHERE child = ANY(%b::bigint[]);
 
 -- name: parents
 SELECT j.id, j.number, f.state

@@ -98,17 +98,15 @@ class PostgresStore:
 
     def _set_up(self) -> tuple[int, str]:
         """Bring the schema up to date; its version, and by what this store is known."""
-        place = self._address.place
-        with trouble(place), connect(self._address.conninfo) as connection:
-            version = schema.migrate(connection, self._address.schema, place)
-            return version, schema.identity(connection, self._address.schema)
+        address = self._address
+        with trouble(address.place), connect(address.conninfo) as connection:
+            return schema.migrate(connection, address), schema.identity(connection, address)
 
     def check(self) -> list[str]:
         return self._read(check.check)
 
     def health(self) -> Health:
-        listens = self._parts.ear.listens
-        return self._read(lambda reader: health.health(reader, listens=listens))
+        return self._read(lambda reader: health.health(reader, self._address))
 
     @property
     def _parts(self) -> Parts:
@@ -193,9 +191,9 @@ class PostgresStore:
         return self._read(lambda reader: held(reader, tokens))
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
-        return self._parts.callers.lend(job, transition, lease)
+        return self._parts.callers.lend(job, transition, lease, connection)
 
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         parts = self._parts

@@ -216,7 +216,7 @@ class RedisStore:
         ]
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
         raise Unsupported(
             f"{self._address.place}: a job's own transaction needs a store in an SQL database;"

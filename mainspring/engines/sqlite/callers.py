@@ -28,6 +28,7 @@ from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
 from mainspring.errors import LeaseLost, NotImmediate, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
+from mainspring.transactions import OnLoop
 
 SQL = sections(__file__)
 
@@ -125,8 +126,9 @@ class Callers:
 
     def _examine(self, connection: Any) -> None:
         if not isinstance(connection, sqlite3.Connection):
+            given = connection.connection if isinstance(connection, OnLoop) else connection
             raise TransactionError(
-                f"expected an sqlite3.Connection on {self._place}, got {type(connection).__name__}"
+                f"expected an sqlite3.Connection on {self._place}, got {type(given).__name__}"
             )
         cursor = connection.cursor()
         cursor.row_factory = None

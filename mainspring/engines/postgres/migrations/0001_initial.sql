@@ -39,7 +39,7 @@ CREATE TABLE mainspring.job(
   priority smallint NOT NULL, flags smallint NOT NULL,
   id bytea NOT NULL, payload bytea NOT NULL, headers bytea, extra bytea
 );
-CREATE UNIQUE INDEX job_id ON mainspring.job(id);
+CREATE UNIQUE INDEX ON mainspring.job(id);
 
 -- Lane -2q is the default lane of queue q, -2q-1 the lane of its suspects. due = score + lift.
 -- A row that is not at (default lane, created - lift) is `moved`, and found by its number. One
@@ -53,9 +53,9 @@ CREATE TABLE mainspring.ready(
   PRIMARY KEY(lane, score, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX ready_moved ON mainspring.ready(number) WHERE moved;
-CREATE INDEX ready_behind ON mainspring.ready(lane, score, number) WHERE behind;
-CREATE INDEX ready_expires ON mainspring.ready(lane, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.ready(number) WHERE moved;
+CREATE INDEX ON mainspring.ready(lane, score, number) WHERE behind;
+CREATE INDEX ON mainspring.ready(lane, expires) WHERE expires IS NOT NULL;
 
 -- `kept`: the score is an old one and does not follow from `due`.
 CREATE TABLE mainspring.later(
@@ -65,16 +65,16 @@ CREATE TABLE mainspring.later(
   did smallint NOT NULL, kept boolean NOT NULL, careful boolean NOT NULL, reason text
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX later_due ON mainspring.later(queue, due);
-CREATE INDEX later_score ON mainspring.later(queue, score, number);
-CREATE INDEX later_parked ON mainspring.later(task) WHERE reason = 'unknown task';
-CREATE INDEX later_expires ON mainspring.later(queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.later(queue, due);
+CREATE INDEX ON mainspring.later(queue, score, number);
+CREATE INDEX ON mainspring.later(task) WHERE reason = 'unknown task';
+CREATE INDEX ON mainspring.later(queue, expires) WHERE expires IS NOT NULL;
 
 CREATE TABLE mainspring.blocked(
   number bigint PRIMARY KEY, due bigint NOT NULL, last bigint NOT NULL, expires bigint,
   queue int NOT NULL, claims int NOT NULL, did smallint NOT NULL
 );
-CREATE INDEX blocked_expires ON mainspring.blocked(queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.blocked(queue, expires) WHERE expires IS NOT NULL;
 
 -- `cancel` is the reason of a request to cancel, NULL without one.
 CREATE TABLE mainspring.running(
@@ -83,7 +83,7 @@ CREATE TABLE mainspring.running(
   claims int NOT NULL, losses int NOT NULL, did smallint NOT NULL, cancel text
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX running_cancel ON mainspring.running(number) WHERE cancel IS NOT NULL;
+CREATE INDEX ON mainspring.running(number) WHERE cancel IS NOT NULL;
 
 -- What a grant holds lies between `low` and `high`: that saves an index on running(token).
 CREATE TABLE mainspring.granted(
@@ -91,7 +91,7 @@ CREATE TABLE mainspring.granted(
   high bigint NOT NULL, "left" int NOT NULL, lost boolean NOT NULL, worker text NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX granted_live ON mainspring.granted(expires) WHERE "left" > 0;
+CREATE INDEX ON mainspring.granted(expires) WHERE "left" > 0;
 
 -- No index on `at`: it would cost every job; pruning walks by number.
 CREATE TABLE mainspring.finished(
@@ -99,7 +99,7 @@ CREATE TABLE mainspring.finished(
   keep bigint, queue int NOT NULL, attempt int NOT NULL, claims int NOT NULL,
   state smallint NOT NULL, did smallint NOT NULL, reason text, result bytea
 );
-CREATE INDEX finished_badly ON mainspring.finished(state, number) WHERE state > 6;
+CREATE INDEX ON mainspring.finished(state, number) WHERE state > 6;
 
 CREATE TABLE mainspring.error(
   number bigint NOT NULL, claims int NOT NULL, body bytea NOT NULL, PRIMARY KEY(number, claims)
@@ -111,22 +111,22 @@ CREATE TABLE mainspring.edge(
   parent bigint NOT NULL, child bigint NOT NULL, anyway boolean NOT NULL, state smallint NOT NULL,
   PRIMARY KEY(parent, child)
 );
-CREATE INDEX edge_child ON mainspring.edge(child, state);
-CREATE INDEX edge_open ON mainspring.edge(parent, child) WHERE state = 1;
+CREATE INDEX ON mainspring.edge(child, state);
+CREATE INDEX ON mainspring.edge(parent, child) WHERE state = 1;
 
 -- Edges that are new, to parents that had not ended. An end that was being written meanwhile may
 -- not have seen one, so they are looked at again until every transaction open at that time has
 -- ended: `until` is the first that had not begun when the row was first looked at.
 CREATE TABLE mainspring.edge_new(parent bigint NOT NULL, child bigint NOT NULL, until bigint);
-CREATE INDEX edge_new_parent ON mainspring.edge_new(parent);
-CREATE INDEX edge_new_child ON mainspring.edge_new(child);
+CREATE INDEX ON mainspring.edge_new(parent);
+CREATE INDEX ON mainspring.edge_new(child);
 
 -- Ended jobs with more dependents than one step may touch; `after` is the child done last.
 CREATE TABLE mainspring.release(parent bigint PRIMARY KEY, after bigint NOT NULL);
 
 -- `number` is NULL only inside the transaction that takes the key.
 CREATE TABLE mainspring.ukey(key bytea PRIMARY KEY, number bigint, until bigint NOT NULL);
-CREATE INDEX ukey_number ON mainspring.ukey(number);
+CREATE INDEX ON mainspring.ukey(number);
 
 -- `kind`: 0 tag, 1 key.
 CREATE TABLE mainspring.mark(
