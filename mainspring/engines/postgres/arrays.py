@@ -6,10 +6,12 @@ The driver would write them value by value, which costs more than everything els
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from psycopg import ProgrammingError
 from psycopg.abc import AdaptContext
-from psycopg.adapt import Dumper
+from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
 _INT8, _BYTEA, _TEXT = 20, 17, 25
@@ -123,8 +125,11 @@ class _TextsDumper(Dumper):
 
 
 def register(context: AdaptContext) -> None:
-    """Have a connection or cursor know these parameters."""
+    """Have a connection or cursor know these parameters, if it does not."""
     adapters = context.adapters
+    with suppress(ProgrammingError):
+        adapters.get_dumper(Bigints, PyFormat.BINARY)
+        return
     adapters.register_dumper(Bigints, _BigintsDumper)
     adapters.register_dumper(Blobs, _BlobsDumper)
     adapters.register_dumper(Texts, _TextsDumper)

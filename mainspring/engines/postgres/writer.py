@@ -60,7 +60,7 @@ class Writer:
         return self._insist(lambda connection: self._once(connection, verb, now), repeatable)
 
     def alone(self, verb: Verb[T], now: Now | None = None) -> T:
-        """Do this, which is one statement, without a transaction around it."""
+        """Do this, of which one statement writes at most, without a transaction around it."""
 
         def act(connection: Connection) -> T:
             step = self.step(connection, now or self.clock.now(connection))

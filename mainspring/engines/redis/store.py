@@ -125,7 +125,10 @@ class RedisStore:
                 f"{self._address.place}: tx= needs a store in the caller's own database;"
                 " Redis has no transaction to take part in"
             )
-        return insert(self._parts.client, jobs, now)
+        parts = self._parts
+        if now is not None:
+            return insert(parts.client, jobs, now)
+        return parts.gathering.insert(jobs)
 
     # --- work -------------------------------------------------------------------------------
 

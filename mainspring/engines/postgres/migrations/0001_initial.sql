@@ -161,8 +161,9 @@ CREATE TABLE mainspring.histogram(
   PRIMARY KEY(minute, queue, task, kind, bucket)
 ) WITH (fillfactor = 50);
 
--- Functions: the statements of every claim, every success and every plain insert. As functions
--- they are planned once for each connection, by whatever pooler it is reached.
+-- Functions: the statements of every claim, every success and every plain insert, and what takes
+-- longer to plan than to do. As functions they are planned once for each connection, by whatever
+-- pooler it is reached.
 
 -- The bodies of jobs, in order, and with `_plain` their places in `ready`. `_which` tells which
 -- of the given kinds of jobs each is; NULL: all are of the first.
@@ -402,4 +403,45 @@ BEGIN
     SELECT 1 FROM mainspring.edge e WHERE e.state = 1 AND e.parent BETWEEN m.low AND m.high
   ) INTO awaited FROM (SELECT min(n) AS low, max(n) AS high FROM unnest(done) n) m;
   RETURN NEXT;
+END $$;
+
+-- Jobs as they stand, in order: those with these numbers, or else those with these ids.
+CREATE FUNCTION mainspring.records(_numbers bigint[], _ids bytea[])
+RETURNS TABLE(
+  number bigint, id bytea, queue text, task text, payload bytea, priority smallint, created bigint,
+  expires bigint, policy bytea, headers bytea, extra bytea, state int, attempt int, claims int,
+  due bigint, reason text, started bigint, finished bigint, took bigint, worker text,
+  result bytea, percent double precision, note text, cancel text, error bytea
+) LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+BEGIN
+  RETURN QUERY
+  SELECT j.number, j.id, q.name, t.name, j.payload, j.priority, j.created, j.expires, p.body,
+    j.headers, j.extra,
+    CASE
+      WHEN f.number IS NOT NULL THEN f.state WHEN r.number IS NOT NULL THEN 4
+      WHEN l.number IS NOT NULL THEN l.state WHEN b.number IS NOT NULL THEN 2 ELSE 3
+    END,
+    coalesce(f.attempt, r.attempt, l.attempt, m.attempt, 0),
+    coalesce(f.claims, r.claims, l.claims, b.claims, m.claims, 0),
+    coalesce(l.due, b.due, r.score + r.lift, m.score + m.lift,
+      CASE WHEN f.number IS NULL THEN j.created END),
+    coalesce(f.reason, l.reason),
+    coalesce(g.started, CASE WHEN f.took > 0 THEN f.at - f.took END), f.at, f.took, g.worker,
+    f.result, s.percent, s.text, r.cancel,
+    (SELECT e.body FROM mainspring.error e WHERE e.number = j.number ORDER BY e.claims DESC LIMIT 1)
+  FROM unnest(coalesce(_numbers, ARRAY(SELECT i.number FROM mainspring.job i WHERE i.id = ANY(_ids))))
+    WITH ORDINALITY wanted(number, place)
+  JOIN mainspring.job j ON j.number = wanted.number
+  JOIN mainspring.queue q ON q.id = j.queue JOIN mainspring.task t ON t.id = j.task
+  JOIN mainspring.policy p ON p.id = j.policy
+  LEFT JOIN mainspring.finished f ON f.number = j.number
+  LEFT JOIN mainspring.running r ON r.number = j.number
+  LEFT JOIN mainspring.granted g ON g.token = r.token
+  LEFT JOIN mainspring.later l ON l.number = j.number
+  LEFT JOIN mainspring.blocked b ON b.number = j.number
+  LEFT JOIN mainspring.ready m ON m.number = j.number AND m.moved
+  LEFT JOIN mainspring.progress s ON s.number = j.number
+  ORDER BY wanted.place;
 END $$;
