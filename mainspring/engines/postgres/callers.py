@@ -25,7 +25,7 @@ from mainspring.engines.postgres.settle import settle
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import trouble
 from mainspring.engines.postgres.writer import BEGIN, Writer
-from mainspring.errors import LeaseLost, StoreUnavailable, TransactionError
+from mainspring.errors import ForeignConnection, LeaseLost, StoreUnavailable, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
 from mainspring.transactions import OnLoop
 
@@ -125,7 +125,7 @@ class Callers:
             raise self._elsewhere()
 
     def _elsewhere(self) -> TransactionError:
-        return TransactionError(
+        return ForeignConnection(
             f"expected a connection on {self._place}, where the tables {self._address.tables}* are"
             " this store's; got one on another database"
         )

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from mainspring.engines.postgres.afar import Afar, AsyncpgAfar, PsycopgAfar
-from mainspring.errors import TransactionError
+from mainspring.errors import ForeignConnection, TransactionError
 from mainspring.transactions import OnLoop, is_async
 
 
@@ -146,7 +146,7 @@ def _driver(given: Any, below: Any, loop: OnLoop | None, do: Do) -> Driver:
         if below is given:
             return _Asyncpg(below, AsyncpgAfar(below, loop), do)
         return _AsyncpgBelow(given, below, AsyncpgAfar(below, loop), do)
-    raise TransactionError(
+    raise ForeignConnection(
         "expected a connection of psycopg or asyncpg, or a session or connection of SQLAlchemy's"
         f" with one of these drivers, got {_name(given)}"
         + ("" if below is given else f" on {_name(below)}")

@@ -26,7 +26,7 @@ from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
-from mainspring.errors import LeaseLost, NotImmediate, TransactionError
+from mainspring.errors import ForeignConnection, LeaseLost, NotImmediate, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
 from mainspring.transactions import OnLoop
 
@@ -127,7 +127,7 @@ class Callers:
     def _examine(self, connection: Any) -> None:
         if not isinstance(connection, sqlite3.Connection):
             given = connection.connection if isinstance(connection, OnLoop) else connection
-            raise TransactionError(
+            raise ForeignConnection(
                 f"expected an sqlite3.Connection on {self._place}, got {type(given).__name__}"
             )
         cursor = connection.cursor()
@@ -136,7 +136,7 @@ class Callers:
         file = os.fsdecode(file or "")
         path = self._address.path
         if not file or path is None or not os.path.samefile(file, path):
-            raise TransactionError(
+            raise ForeignConnection(
                 f"expected a connection on {self._place}, got one on {file or 'memory'}"
             )
         if not connection.in_transaction:
