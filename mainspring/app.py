@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mainspring import codec
+from mainspring.asgi import Asgi, application
 from mainspring.context import LARGEST_RESULT, MAX_RESULT
 from mainspring.durations import Duration
 from mainspring.engines import ENGINES, open_store, schemes
@@ -27,13 +27,12 @@ from mainspring.errors import (
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
-from mainspring.ids import new_id
 from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
 from mainspring.operations import Id, Operations
-from mainspring.options import Options, apply, given_id, text
+from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
 from mainspring.results import Waiter
@@ -153,6 +152,12 @@ class Mainspring(Operations):
     def queue(self, name: str, body: Any = Any, /) -> Queue[Any]:
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
+
+    def asgi(self, *, hosts: Sequence[str] = ()) -> Asgi:
+        """The jobs API as an ASGI application, to run or mount; `ConfigError` without the extra
+        `server`. It answers requests to loopback hosts and `hosts`, and asks nobody who they are.
+        """
+        return application(self, hosts)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -323,15 +328,11 @@ class Mainspring(Operations):
             raise InvalidArguments(
                 f"expected a job, made by task.job(...), or the name of a task, got {task!r}"
             )
-        if declared := self.tasks.get(task):
-            return declared.using(**cast(Options, rest)).job_of(payload), tx
-        if near := _nearest(task, tuple(self.tasks)):
+        if task not in self.tasks and (near := _nearest(task, tuple(self.tasks))):
             # For whoever called enqueue: other programs may know the name, so it is no error.
             told = f"no task {task!r} is declared here; did you mean {near!r}?"
             warnings.warn(told, UserWarning, stacklevel=3)
-        id = given_id(rest) or new_id()
-        encoded = codec.encode(payload, task)
-        return apply(rest, NewJob(id=id, task=text(task, "task"), payload=encoded)), tx
+        return self.tasks.job_by_name(task, payload, rest), tx
 
     def _weigh(self, jobs: Sequence[NewJob[Any]]) -> None:
         for job in jobs:

@@ -112,6 +112,11 @@ class Job(Identified, Generic[R_co]):
         return self._answer is not None and self._answer.duplicate_of is not None
 
     @property
+    def repeated(self) -> bool:
+        """Whether nothing was stored, because a job with this very id and content was there."""
+        return self._answer is not None and self._answer.repeated
+
+    @property
     def state(self) -> State:
         """Where the job stood."""
         return self.record.state

@@ -8,11 +8,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Never, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, cast, overload
 
+from mainspring import codec
 from mainspring.context import Context
 from mainspring.durations import Duration, microseconds
 from mainspring.errors import InvalidArguments, NotBound, TaskError
 from mainspring.forms import BatchForm, FunctionForm, HandlerForm, check_runs_in
-from mainspring.options import Declared, Policies, declare, text
+from mainspring.ids import new_id
+from mainspring.job import NewJob
+from mainspring.options import Declared, Options, Policies, apply, declare, given_id, text
 from mainspring.task import AsyncTask, BatchTask, Middleware, SyncTask, Target, Task
 
 P = ParamSpec("P")
@@ -134,6 +137,18 @@ class Tasks(Mapping[str, Task[..., Any]]):
         """
         self._middlewares.append(middleware)
         return middleware
+
+    def job_by_name(self, name: str, payload: object, options: Mapping[str, Any], /) -> NewJob[Any]:
+        """A job as a value, of the task of that name; `options` are `Options` without `tx`.
+
+        If the task is declared here its policies hold and the payload is checked, else both are
+        taken as they are. `InvalidArguments`.
+        """
+        if declared := self.get(name):
+            return declared.using(**cast(Options, options)).job_of(payload)
+        id = given_id(options) or new_id()
+        encoded = codec.encode(payload, name)
+        return apply(options, NewJob(id=id, task=text(name, "task"), payload=encoded))
 
     def include(self, other: "Tasks") -> None:
         """Take in all tasks of another registry, also those that are declared there later."""

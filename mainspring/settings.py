@@ -23,6 +23,7 @@ FLAGS = {
     "max_age": "max-age",
     "max_memory": "max-memory",
     "pools": "pool",
+    "server_processes": "processes",
 }
 """Flags that are not called as their settings are."""
 
@@ -53,6 +54,9 @@ class Configuration:
     tasks: int | None = None
     lease: Duration | None = None
     grace: Duration | None = None
+    host: str | None = None
+    port: int | None = None
+    server_processes: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -154,11 +158,13 @@ def _queues(value: object, _: Mapping[str, str]) -> tuple[str, ...]:
     return queues
 
 
-def _whole(most: int) -> Callable[[object, Mapping[str, str]], int]:
+def _whole(most: int, least: int = 1) -> Callable[[object, Mapping[str, str]], int]:
     def read(value: object, _: Mapping[str, str]) -> int:
         number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
-            raise InvalidArguments(f"expected a whole number from 1 to {most:,}, got {value!r}")
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise InvalidArguments(
+                f"expected a whole number from {least} to {most:,}, got {value!r}"
+            )
         return number
 
     return read
@@ -210,4 +216,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "tasks": _whole(100_000),
     "lease": _duration,
     "grace": _duration,
+    "host": _text,
+    "port": _whole(65_535, least=0),
+    "server_processes": _processes,
 }

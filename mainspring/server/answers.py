@@ -1,0 +1,222 @@
+"""Answers: jobs, queues and workers as the server shows them.
+
+Names are in camelCase and times whole milliseconds: durations, or moments since 1970.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+from starlette.responses import Response
+
+from mainspring.codec import RAW
+from mainspring.job import JobError, Record, State
+from mainspring.store import Presence, QueueInfo
+
+MILLISECOND = 1000
+"""Microseconds."""
+
+_encode = msgspec.json.Encoder(uuid_format="canonical").encode
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(_encode(value), status, headers, "application/json")
+
+
+class Shown(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The base of everything that is shown."""
+
+
+class ErrorShown(Shown, frozen=True, kw_only=True):
+    """What went wrong in one attempt."""
+
+    attempt: int
+    type: str
+    message: str
+    stack: str
+    reason: str
+    worker_id: str
+    timestamp: int
+
+
+class TaskShown(Shown, frozen=True, kw_only=True):
+    """A job. `payload` and `result` are JSON values, or `{"base64": ...}` where they are bytes."""
+
+    id: UUID
+    number: int
+    type: str
+    status: State
+    reason: str | None
+    queue: str
+    payload: Raw
+    priority: int
+    attempts: int
+    max_attempts: int
+    timeout: int | None
+    retry_delay: int
+    retry_backoff: str
+    progress: float | None
+    note: str | None
+    result: Raw | None
+    error: ErrorShown | None
+    worker_id: str | None
+    cancel_requested: bool
+    created_at: int
+    updated_at: int
+    due_at: int | None
+    started_at: int | None
+    completed_at: int | None
+    expires_at: int | None
+    execution_time: int | None
+    key: str | None
+    unique: str | None
+    label: str | None
+    tags: tuple[str, ...]
+    headers: dict[str, str]
+    depends_on: tuple[UUID, ...]
+
+
+def task(job: Record) -> TaskShown:
+    """A job as it is shown."""
+    policy = job.policy
+    return TaskShown(
+        id=UUID(bytes=job.id),
+        number=job.number,
+        type=job.task,
+        status=job.state,
+        reason=job.reason,
+        queue=job.queue,
+        payload=_value(job.payload),
+        priority=job.priority,
+        attempts=job.attempt,
+        max_attempts=policy.retry.max_retries + 1,
+        timeout=_ms(policy.timeout),
+        retry_delay=policy.retry.base // MILLISECOND,
+        retry_backoff=policy.retry.kind,
+        progress=job.progress,
+        note=job.note,
+        result=None if job.result is None else _value(job.result),
+        error=None if job.error is None else _error(job.error),
+        worker_id=job.worker,
+        cancel_requested=job.cancel_asked,
+        created_at=job.created // MILLISECOND,
+        updated_at=(job.finished or job.started or job.created) // MILLISECOND,
+        due_at=_ms(job.due),
+        started_at=_ms(job.started),
+        completed_at=_ms(job.finished),
+        expires_at=_ms(job.expires),
+        execution_time=_ms(job.took),
+        key=job.key,
+        unique=job.unique,
+        label=job.label,
+        tags=job.tags,
+        headers=job.headers,
+        depends_on=tuple(UUID(bytes=parent) for parent in job.parents),
+    )
+
+
+class QueueShown(Shown, frozen=True, kw_only=True):
+    """A queue, its settings, and how many jobs are in it by status."""
+
+    name: str
+    paused: bool
+    by_hand: bool
+    aging: int
+    keep_completed: int
+    keep_cancelled: int
+    keep_failed: int
+    tasks: Mapping[State, int]
+
+
+def queue(info: QueueInfo, counts: Mapping[State, int] | None) -> QueueShown:
+    """A queue as it is shown; `counts` is None where nothing was ever in it."""
+    return QueueShown(
+        name=info.name,
+        paused=info.paused,
+        by_hand=info.by_hand,
+        aging=info.aging // MILLISECOND,
+        keep_completed=info.keep_completed // MILLISECOND,
+        keep_cancelled=info.keep_cancelled // MILLISECOND,
+        keep_failed=info.keep_failed // MILLISECOND,
+        tasks=counts or dict.fromkeys(State, 0),
+    )
+
+
+class WorkerShown(Shown, frozen=True, kw_only=True):
+    """A worker, as its last heartbeat told. `status` is starting, running, paused or stopping."""
+
+    id: str
+    host: str
+    pid: int
+    status: str
+    queues: Sequence[str]
+    types: Sequence[str]
+    slots: int
+    busy: int
+    utilization: float
+    processes: int
+    tasks_processed: int
+    tasks_failed: int
+    current_task: str
+    last_task: str
+    started_at: int
+    seen_at: int
+
+
+def worker(presence: Presence) -> WorkerShown:
+    """A worker as it is shown."""
+    return WorkerShown(
+        id=presence.id,
+        host=presence.host,
+        pid=presence.pid,
+        status=presence.state,
+        queues=presence.queues,
+        types=presence.tasks,
+        slots=presence.slots,
+        busy=presence.busy,
+        utilization=presence.utilisation,
+        processes=presence.children,
+        tasks_processed=presence.processed,
+        tasks_failed=presence.failed,
+        current_task=presence.current,
+        last_task=presence.last,
+        started_at=presence.started // MILLISECOND,
+        seen_at=presence.seen // MILLISECOND,
+    )
+
+
+def _error(error: JobError) -> ErrorShown:
+    return ErrorShown(
+        attempt=error.attempt,
+        type=error.type,
+        message=error.message,
+        stack=error.traceback,
+        reason=error.reason,
+        worker_id=error.worker,
+        timestamp=error.at // MILLISECOND,
+    )
+
+
+def _ms(micros: int | None) -> int | None:
+    return None if micros is None else micros // MILLISECOND
+
+
+def _value(data: bytes) -> Raw:
+    """What is stored is JSON already; bytes are told apart by what stands before them."""
+    if data[:1] == RAW:
+        return Raw(msgspec.json.encode({"base64": b64encode(data[1:]).decode()}))
+    return Raw(data)
+
+
+def affected(ids: Sequence[UUID], refused: Mapping[UUID, str], done: str) -> dict[str, Any]:
+    """What a verb over many jobs did: how many, which, and why others were not."""
+    return {
+        "success": True,
+        done: len(ids),
+        "ids": ids,
+        "refused": {str(id): why for id, why in refused.items()},
+    }

@@ -1,0 +1,34 @@
+"""Application: all routes over one app, behind the guard, as one ASGI application."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from mainspring.app import Mainspring
+from mainspring.server.events import EventRoutes
+from mainspring.server.guard import Guard
+from mainspring.server.health import HealthRoutes
+from mainspring.server.queues import QueueRoutes
+from mainspring.server.service import Service
+from mainspring.server.tasks import TaskRoutes
+from mainspring.server.workers import WorkerRoutes
+
+
+def application(app: Mainspring, *, hosts: Sequence[str] = ()) -> ASGIApp:
+    """The ASGI application over this app, for requests to a loopback host or one of `hosts`."""
+    return over(Service(app), hosts)
+
+
+def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
+    """The same over a service that whoever runs it may close itself."""
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes)
+    routes = [route for noun in nouns for route in noun(service).routes()]
+    return Guard(Router(routes, redirect_slashes=False, lifespan=lifespan), hosts)

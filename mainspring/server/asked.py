@@ -1,0 +1,132 @@
+"""What was asked: bodies and query strings, read within limits into structs."""
+
+import asyncio
+from typing import Any, Generic, TypeVar, get_origin
+
+import msgspec
+from msgspec.json import Decoder
+from starlette.requests import ClientDisconnect, Request
+
+from mainspring.codec import misfit
+from mainspring.server.problems import Problem
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+LARGEST_BODY = 8_000_000
+"""Bytes."""
+
+SLOWEST_BODY = 30.0
+"""Seconds."""
+
+DEEPEST = 64
+MOST_NESTED = 200_000
+"""Levels of arrays and objects in a body, and how many of them there may be: each costs memory far
+beyond its two bytes."""
+
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+async def body(request: Request, decoder: Decoder[T]) -> T:
+    """The body of a request, which must be JSON of that form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        got = ascii(kind) if kind else "none"
+        raise Problem(
+            415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
+        )
+    return _decoded(await _read(request), decoder)
+
+
+async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
+    """The same where a request may come without a body."""
+    length = request.headers.get("content-length", "0")
+    if length == "0" and "transfer-encoding" not in request.headers:
+        return otherwise
+    return await body(request, decoder)
+
+
+async def _read(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if int(declared if declared.isdecimal() else 0) > LARGEST_BODY:
+        raise _too_large(declared)
+    data, more = await _chunk(request)
+    if not more:
+        return data
+    chunks, received = [data], len(data)
+    try:
+        async with asyncio.timeout(SLOWEST_BODY):
+            while more:
+                data, more = await _chunk(request)
+                chunks.append(data)
+                received += len(data)
+                if received > LARGEST_BODY:
+                    raise _too_large(f"{received} or more")
+    except TimeoutError:
+        detail = f"expected the whole body within {SLOWEST_BODY:g} s"
+        raise Problem(408, "request-timeout", detail, {"Connection": "close"}) from None
+    return b"".join(chunks)
+
+
+async def _chunk(request: Request) -> tuple[bytes, bool]:
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _too_large(got: str) -> Problem:
+    detail = f"expected at most {LARGEST_BODY} bytes, got {got}"
+    return Problem(413, "content-too-large", detail, {"Connection": "close"})
+
+
+def _decoded(data: bytes, decoder: Decoder[T]) -> T:
+    if refused := refusal(data):
+        raise Problem(400, "invalid-json", refused)
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid-arguments", misfit(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "invalid-json", f"expected JSON: {misfit(error)}") from None
+
+
+def refusal(data: bytes) -> str | None:
+    """What is wrong with how arrays and objects nest, if anything. Pairs are taken off level by
+    level, since that costs less than a look at each byte."""
+    if data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return None
+    outside_strings = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
+    left = b"".join(outside_strings).translate(_BRACKETS, _NO_BRACKETS)
+    if len(left) > 2 * MOST_NESTED:
+        return f"expected at most {MOST_NESTED:,} arrays and objects"
+    for _ in range(DEEPEST):
+        left = left.replace(b"[]", b"")
+        if not left:
+            return None
+    return f"expected closed brackets, in at most {DEEPEST} levels"
+
+
+class Query(Generic[Q]):
+    """Reads query strings; what may come more than once is a tuple in the struct."""
+
+    def __init__(self, form: type[Q]) -> None:
+        self._form = form
+        fields = msgspec.structs.fields(form)
+        self._many = {each.encode_name for each in fields if get_origin(each.type) is tuple}
+
+    def read(self, request: Request) -> Q:
+        """What the query string says; a `Problem` if it does not fit."""
+        given: dict[str, Any] = {}
+        for name, value in request.query_params.multi_items():
+            if name in self._many:
+                given.setdefault(name, []).append(value)
+            elif name in given:
+                raise Problem(422, "invalid-arguments", f"{name}: expected one value, got more")
+            else:
+                given[name] = value
+        try:
+            return msgspec.convert(given, self._form, strict=False)
+        except msgspec.ValidationError as error:
+            raise Problem(422, "invalid-arguments", misfit(error)) from None

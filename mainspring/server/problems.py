@@ -1,0 +1,118 @@
+"""Problems: every way a request can fail, as a problem document (RFC 9457)."""
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from uuid import UUID
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from mainspring.errors import (
+    IdConflict,
+    InvalidArguments,
+    InvalidState,
+    MainspringError,
+    PayloadTooLarge,
+    StoreFull,
+    StoreUnavailable,
+    UniqueTaken,
+    UnknownDependency,
+    UnknownJob,
+    UnknownTask,
+    UnknownWorker,
+    Unsupported,
+)
+
+MEDIA_TYPE = "application/problem+json"
+SOON = {"Retry-After": "1"}
+
+log = logging.getLogger("mainspring.server")
+
+_STATUSES: list[tuple[type[MainspringError], int]] = [
+    (PayloadTooLarge, 413),
+    (InvalidArguments, 422),
+    (UnknownDependency, 422),
+    (UnknownJob, 404),
+    (UnknownTask, 404),
+    (UnknownWorker, 404),
+    (InvalidState, 409),
+    (IdConflict, 409),
+    (UniqueTaken, 409),
+    (Unsupported, 501),
+    (StoreFull, 507),
+    (StoreUnavailable, 503),
+]
+
+
+class Problem(Exception):
+    """A request that cannot be answered as it was meant: `kind` names it for programs, `detail`
+    says to people what was expected and what came; `more` are members of its own."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def response(self) -> Response:
+        """The document. `success` and `error` are the same in the words of other answers."""
+        document = {
+            "type": f"urn:mainspring:problem:{self.kind}",
+            "title": self.kind.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "success": False,
+            "error": self.detail,
+        }
+        body = msgspec.json.encode(document | self.more)
+        return Response(body, self.status, self.headers, MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to tell of an error. One that nobody expected is logged, and its words are kept back."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _of_routing(error)
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            headers = SOON if isinstance(error, StoreUnavailable) else None
+            return Problem(status, _named(error), str(error), headers, **_more(error))
+    log.error("a request failed", exc_info=error)
+    if isinstance(error, MainspringError):  # a store that is not as it must be: words for operators
+        return Problem(500, _named(error), str(error))
+    return Problem(500, "internal-error", "the server made a mistake, which it has logged")
+
+
+def _of_routing(error: HTTPException) -> Problem:
+    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    words = {
+        404: "there is nothing at this path",
+        405: "this path does not take that method",
+    }
+    return Problem(
+        error.status_code, kind, words.get(error.status_code, error.detail), error.headers
+    )
+
+
+def _named(error: Exception) -> str:
+    """The class in the spelling of problem types: `UnknownJob` is "unknown-job"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+
+
+def _more(error: Exception) -> dict[str, object]:
+    if isinstance(error, UniqueTaken) and len(error.holder) == 16:
+        return {"holder": str(UUID(bytes=error.holder))}
+    return {}

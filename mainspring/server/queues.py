@@ -1,0 +1,172 @@
+"""The routes of queues: `/queues`."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.json import Decoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mainspring.errors import InvalidArguments
+from mainspring.job import Select, State
+from mainspring.options import text
+from mainspring.server import asked
+from mainspring.server.answers import QueueShown, affected, answer, queue, task
+from mainspring.server.paths import path
+from mainspring.server.problems import Problem
+from mainspring.server.service import Service
+from mainspring.server.tasks import Limit, Number
+from mainspring.server.wishes import Span, span
+from mainspring.store import QueueInfo
+
+UNENDING = tuple(state for state in State if state is not State.RUNNING)
+
+
+class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """New settings of a queue, as in `Mainspring.configure`; what is left out stays."""
+
+    paused: bool | UnsetType = UNSET
+    by_hand: bool | UnsetType = UNSET
+    aging: Span | UnsetType = UNSET
+    keep_completed: Span | UnsetType = UNSET
+    keep_cancelled: Span | UnsetType = UNSET
+    keep_failed: Span | UnsetType = UNSET
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """Jobs in these states: all that do not run, unless it says otherwise."""
+
+    status: Annotated[tuple[State, ...], Meta(min_length=1)] = UNENDING
+
+
+class Letters(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters: these, or all."""
+
+    ids: Annotated[tuple[UUID, ...], Meta(min_length=1, max_length=1000)] | None = None
+
+
+class Page(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters a list shows: the newest first, below the number `after`."""
+
+    limit: Limit = 100
+    after: Number | None = None
+
+
+CHANGE, WHICH, LETTERS = Decoder(Change), Decoder(Which), Decoder(Letters)
+PAGE = asked.Query(Page)
+
+
+class QueueRoutes:
+    """What can be asked of queues."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._app = service.app
+
+    def routes(self) -> list[Route]:
+        """Each path and method."""
+        one = "/queues/{name}"
+        return [
+            path("/queues", GET=self.all),
+            path(one, GET=self.get, PATCH=self.configure),
+            path(f"{one}/pause", POST=self.pause),
+            path(f"{one}/resume", POST=self.resume),
+            path(f"{one}/purge", POST=self.purge),
+            path(f"{one}/dead-letters", GET=self.dead),
+            path(f"{one}/dead-letters/replay", POST=self.replay),
+            path(f"{one}/dead-letters/purge", POST=self.bury),
+        ]
+
+    async def all(self, request: Request) -> Response:
+        """All queues, by name."""
+        return answer({"success": True, "queues": await self._service.ask(self._all)})
+
+    async def get(self, request: Request) -> Response:
+        """A queue, its settings, and what is in it."""
+        name = _name(request)
+        for shown in await self._service.ask(self._all):
+            if shown.name == name:
+                return answer({"success": True, "queue": shown})
+        raise Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
+
+    async def configure(self, request: Request) -> Response:
+        """Change settings; the queue is made if need be."""
+        name = _name(request)
+        change = await asked.body(request, CHANGE)
+        spans = {
+            field: span(value)
+            for field in ("aging", "keep_completed", "keep_cancelled", "keep_failed")
+            if (value := getattr(change, field)) is not UNSET
+        }
+        by_hand = None if change.by_hand is UNSET else change.by_hand
+        if not spans and by_hand is None and change.paused is UNSET:
+            raise InvalidArguments("expected at least one setting, got none")
+
+        def configured() -> QueueInfo:
+            info = self._app.configure(name, by_hand=by_hand, **spans)
+            if change.paused is UNSET:
+                return info
+            return self._app.pause(name) if change.paused else self._app.resume(name)
+
+        return await self._changed(await self._service.ask(configured))
+
+    async def pause(self, request: Request) -> Response:
+        """Let no job of the queue begin."""
+        return await self._changed(await self._service.ask(self._app.pause, _name(request)))
+
+    async def resume(self, request: Request) -> Response:
+        """Let its jobs begin again."""
+        return await self._changed(await self._service.ask(self._app.resume, _name(request)))
+
+    async def purge(self, request: Request) -> Response:
+        """Remove all jobs that do not run, or those in some states."""
+        which = await asked.body_or(request, WHICH, Which())
+        done = await self._service.ask(self._app.purge, _name(request), states=which.status)
+        return answer(affected(done.ids, done.refused, "deleted"))
+
+    async def dead(self, request: Request) -> Response:
+        """A page of dead letters, and how many there are."""
+        name, page = _name(request), PAGE.read(request)
+        letters = Select(queues=(name,), states=(State.FAILED,))
+        store = self._app.store
+        records = await self._service.ask(store.find, letters, limit=page.limit, after=page.after)
+        counts = await self._service.ask(store.counts)
+        return answer(
+            {
+                "success": True,
+                "tasks": [task(record) for record in records],
+                "total": counts.get(name, {}).get(State.FAILED, 0),
+                "limit": page.limit,
+                "next": records[-1].number if len(records) == page.limit else None,
+            }
+        )
+
+    async def replay(self, request: Request) -> Response:
+        """Make dead letters run again."""
+        letters = await asked.body_or(request, LETTERS, Letters())
+        done = await self._service.ask(
+            self._app.replay, *(letters.ids or ()), queues=_name(request), states=State.FAILED
+        )
+        return answer(affected(done.ids, done.refused, "replayed"))
+
+    async def bury(self, request: Request) -> Response:
+        """Remove dead letters."""
+        letters = await asked.body_or(request, LETTERS, Letters())
+        done = await self._service.ask(
+            self._app.delete, *(letters.ids or ()), queues=_name(request), states=State.FAILED
+        )
+        return answer(affected(done.ids, done.refused, "deleted"))
+
+    async def _changed(self, info: QueueInfo) -> Response:
+        counts = await self._service.ask(self._app.store.counts)
+        return answer({"success": True, "queue": queue(info, counts.get(info.name))})
+
+    def _all(self) -> list[QueueShown]:
+        counts = self._app.store.counts()
+        return [queue(info, counts.get(info.name)) for info in self._app.queues()]
+
+
+def _name(request: Request) -> str:
+    return text(request.path_params["name"], "queue")

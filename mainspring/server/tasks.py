@@ -1,0 +1,216 @@
+"""The routes of jobs: `/tasks`."""
+
+import asyncio
+from typing import Annotated, Any, TypeAlias
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from msgspec.json import Decoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mainspring.durations import SECOND, microseconds
+from mainspring.errors import IdConflict, InvalidArguments, InvalidState, UnknownJob
+from mainspring.job import FINAL, Record, State
+from mainspring.operations import Affected, select
+from mainspring.server import asked
+from mainspring.server.answers import answer, task
+from mainspring.server.paths import path
+from mainspring.server.problems import Problem
+from mainspring.server.service import Service
+from mainspring.server.wishes import WISHES, Wish, jobs
+
+LONGEST_WAIT = 300 * SECOND
+"""Microseconds."""
+
+ALIASES = {"processing": State.RUNNING, "canceled": State.CANCELLED, "dead": State.FAILED}
+"""What else states are called."""
+
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
+Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
+
+class Page(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which jobs a list shows: the newest first, below the number `after`."""
+
+    status: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    limit: Limit = 100
+    after: Number | None = None
+
+
+class Wait(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for a job's end: seconds, or text such as "1m"."""
+
+    timeout: str = "30"
+
+
+class Reason(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a job is cancelled."""
+
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+
+
+PAGE, WAIT, REASON = asked.Query(Page), asked.Query(Wait), Decoder(Reason)
+
+
+class TaskRoutes:
+    """What can be asked of jobs."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._app = service.app
+
+    def routes(self) -> list[Route]:
+        """Each path and method."""
+        one = "/tasks/{id}"
+        return [
+            path("/tasks", POST=self.create, GET=self.find),
+            path(one, GET=self.get, DELETE=self.delete),
+            path(f"{one}/cancel", POST=self.cancel),
+            path(f"{one}/replay", POST=self.replay),
+            path(f"{one}/wait", GET=self.wait),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Store a job, or all of a list; one that is there already is answered as it stands."""
+        asked_for = await asked.body(request, WISHES)
+        wishes = [asked_for] if isinstance(asked_for, Wish) else asked_for
+        key = request.headers.get("idempotency-key")
+        try:
+            stored = await self._app.aenqueue_many(jobs(wishes, self._app.tasks, key))
+        except IdConflict as error:
+            if key is None:
+                raise
+            detail = f"expected the same request as before under this Idempotency-Key: {error}"
+            raise Problem(422, "idempotency-key-reused", detail) from None
+        new = not all(job.repeated or job.duplicate for job in stored)
+        shown = [task(job.record) for job in stored]
+        if not isinstance(asked_for, Wish):
+            return answer({"success": True, "tasks": shown}, 201 if new else 200)
+        place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{shown[0].id}"}
+        return answer({"success": True, "task": shown[0]}, 201 if new else 200, place)
+
+    async def find(self, request: Request) -> Response:
+        """A page of jobs."""
+        page = PAGE.read(request)
+        chosen = {
+            "states": tuple(ALIASES.get(name, name) for name in page.status),
+            "queues": page.queue,
+            "tasks": page.type,
+            "keys": page.key,
+            "tags": page.tag,
+        }
+        filter: Any = {name: values for name, values in chosen.items() if values}
+        select((), filter)
+        records, total = await self._service.ask(self._page, filter, page)
+        return answer(
+            {
+                "success": True,
+                "tasks": [task(record) for record in records],
+                "total": total,
+                "limit": page.limit,
+                "next": records[-1].number if len(records) == page.limit else None,
+            }
+        )
+
+    def _page(self, filter: Any, page: Page) -> tuple[list[Record], int | None]:
+        """The jobs, and how many there are on all pages, where that is counted."""
+        store = self._app.store
+        records = store.find(select((), filter), limit=page.limit, after=page.after)
+        if filter.keys() - {"states", "queues"}:
+            return records, None
+        counts = store.counts()
+        queues = filter.get("queues", counts)
+        states = filter.get("states", State)
+        return records, sum(counts[q][State(s)] for q in {*queues} & {*counts} for s in {*states})
+
+    async def get(self, request: Request) -> Response:
+        """A job as it stands."""
+        return await self._shown(id_of(request))
+
+    async def delete(self, request: Request) -> Response:
+        """Remove a job that has ended."""
+        id = id_of(request)
+        # The states are part of the question, so that one replayed meanwhile is left alone.
+        done = await self._service.ask(self._app.delete, id, states=tuple(FINAL))
+        if id in done.refused:
+            raise InvalidState(f"task {id}: {done.refused[id]}")
+        if id not in done.ids:
+            record = await self._record(id)
+            detail = f"can only delete a task that has ended; task {id} is {record.state}"
+            raise Problem(400, "unfinished-task", detail)
+        return answer({"success": True, "message": "Task deleted"})
+
+    async def cancel(self, request: Request) -> Response:
+        """End a waiting job, ask a running one to stop."""
+        id = id_of(request)
+        said = await asked.body_or(request, REASON, Reason())
+        done = await self._service.ask(self._app.cancel, id, reason=said.reason)
+        return await self._changed(id, done)
+
+    async def replay(self, request: Request) -> Response:
+        """Make an ended job run again."""
+        id = id_of(request)
+        return await self._changed(id, await self._service.ask(self._app.replay, id))
+
+    async def wait(self, request: Request) -> Response:
+        """A job once it has ended, or as it stands when the time is over."""
+        id = id_of(request)
+        longest = microseconds(_seconds(WAIT.read(request).timeout), "timeout")
+        if longest > LONGEST_WAIT:
+            raise InvalidArguments(f"timeout: expected at most {LONGEST_WAIT // SECOND} s")
+        with self._service.waiting():
+            end = asyncio.ensure_future(self._app.waiter.await_(id.bytes, longest / SECOND))
+            left = asyncio.ensure_future(self._service.left(request))
+            try:
+                await asyncio.wait((end, left), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                left.cancel()
+                ended = end.done()
+                end.cancel()
+        if ended and not isinstance(end.exception(), TimeoutError):
+            return self._answered(id, end.result())
+        return await self._shown(id)
+
+    async def _changed(self, id: UUID, done: Affected) -> Response:
+        if id in done.refused:
+            raise InvalidState(f"task {id}: {done.refused[id]}")
+        return await self._shown(id)
+
+    async def _shown(self, id: UUID) -> Response:
+        return self._answered(id, await self._record(id))
+
+    def _answered(self, id: UUID, record: Record | None) -> Response:
+        return answer({"success": True, "task": task(there(id, record))})
+
+    async def _record(self, id: UUID) -> Record:
+        [record] = await self._service.ask(self._app.store.get, [id.bytes])
+        return there(id, record)
+
+
+def id_of(request: Request) -> UUID:
+    """The id in the path; what cannot be one is none that is known."""
+    given = request.path_params["id"]
+    try:
+        return UUID(given)
+    except ValueError:
+        raise UnknownJob(f"no task has the id {given!a}") from None
+
+
+def there(id: UUID, record: Record | None) -> Record:
+    if record is None:
+        raise UnknownJob(f"no task has the id {id}")
+    return record
+
+
+def _seconds(text: str) -> float | str:
+    """A bare number is one of seconds, whatever its form; other text is for durations to read."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

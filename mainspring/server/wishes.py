@@ -1,0 +1,113 @@
+"""Wishes: the jobs a client asks for, from their JSON to values that can be stored.
+
+A duration is a number of milliseconds, or text such as "90s".
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.json import Decoder
+
+from mainspring.durations import Duration
+from mainspring.errors import InvalidArguments
+from mainspring.job import NewJob
+from mainspring.options import text
+from mainspring.registry import Tasks
+from mainspring.retry import MOST_RETRIES, Retry
+
+LONGEST_IDEMPOTENCY_KEY = 255
+MOST_WISHES = 1000
+
+Span: TypeAlias = Annotated[float, Meta(ge=0, le=10**13)] | str
+
+
+class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A job that is asked for. Options are those of the library (`Options`); `max_attempts` counts
+    all executions, `max_retries` those after the first."""
+
+    type: str
+    payload: Any = {}
+    queue: str | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    delay: Span | UnsetType = UNSET
+    run_at: datetime | UnsetType = UNSET
+    expires: Span | UnsetType = UNSET
+    timeout: Span | UnsetType = UNSET
+    keep_result: Span | UnsetType = UNSET
+    max_attempts: Annotated[int, Meta(ge=1, le=MOST_RETRIES + 1)] | UnsetType = UNSET
+    max_retries: Annotated[int, Meta(ge=0, le=MOST_RETRIES)] | UnsetType = UNSET
+    retry_delay: Span | UnsetType = UNSET
+    retry_backoff: Literal["exponential", "linear", "fixed"] | UnsetType = UNSET
+    key: str | UnsetType = UNSET
+    unique: str | UnsetType = UNSET
+    unique_for: Span | UnsetType = UNSET
+    on_duplicate: Literal["return", "replace", "error"] | UnsetType = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    id: UUID | UnsetType = UNSET
+    depends_on: list[UUID] | UnsetType = UNSET
+
+    def job(self, tasks: Tasks, id: UUID | None) -> NewJob[Any]:
+        """The job, of the task as it is declared or as it is; `id` unless the wish brings one."""
+        options: dict[str, Any] = {}
+        for name in _PLAIN:
+            if (value := getattr(self, name)) is not UNSET:
+                options[name] = value
+        for name in _SPANS:
+            if (value := getattr(self, name)) is not UNSET:
+                options[name] = span(value)
+        if id is not None:
+            options.setdefault("id", id)
+        if any(getattr(self, name) is not UNSET for name in _RETRYING):
+            options["retry"] = self._retry(tasks)
+        return tasks.job_by_name(self.type, self.payload, options)
+
+    def _retry(self, tasks: Tasks) -> Retry:
+        """The policy of the declared task, or the usual one, with what this wish says."""
+        declared = tasks.get(self.type)
+        said: dict[str, Any] = {}
+        if self.max_attempts is not UNSET and self.max_retries is not UNSET:
+            raise InvalidArguments("expected maxAttempts or maxRetries, got both")
+        if self.max_attempts is not UNSET:
+            said["max_retries"] = self.max_attempts - 1
+        if self.max_retries is not UNSET:
+            said["max_retries"] = self.max_retries
+        if self.retry_delay is not UNSET:
+            said["base"] = span(self.retry_delay)
+        if self.retry_backoff is not UNSET:
+            said["backoff"] = self.retry_backoff
+        return replace(declared.retry if declared else Retry(), **said)
+
+
+_RETRYING = ("max_attempts", "max_retries", "retry_delay", "retry_backoff")
+_SPANS = ("delay", "expires", "timeout", "keep_result", "unique_for")
+_PLAIN = tuple(
+    name for name in Wish.__struct_fields__ if name not in ("type", "payload", *_SPANS, *_RETRYING)
+)
+
+WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
+
+
+def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str | None) -> list[NewJob[Any]]:
+    """The jobs; under the same idempotency key the same ids."""
+    if idempotency_key is None:
+        return [wish.job(tasks, None) for wish in wishes]
+    seed = text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY).encode()
+    return [wish.job(tasks, _id(seed, n)) for n, wish in enumerate(wishes)]
+
+
+def span(value: float | str) -> Duration:
+    """A duration as the library takes it."""
+    return value if isinstance(value, str) else timedelta(milliseconds=value)
+
+
+def _id(seed: bytes, n: int) -> UUID:
+    """An id that follows from the key and the place in the request (version 8: our own making)."""
+    digest = hashlib.sha256(b"idempotency-key %d %b" % (n, seed)).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & ~(0xF << 76) & ~(3 << 62) | 8 << 76 | 2 << 62)
