@@ -17,6 +17,7 @@ from bench import (
     hogs,
     latency,
     processes,
+    server,
     sustained,
 )
 from bench.measure import Figure, fresh, stores
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "processes": processes.run,
     "endurance": endurance.run,
     "depth": depth.run,
+    "server": server.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }

@@ -66,28 +66,28 @@ def address_of(listener: socket.socket) -> str:
 def serve(app: Mainspring, listener: socket.socket) -> None:
     """Answer requests until SIGTERM or SIGINT; the second signal waits for no answer."""
     keep_to_this_machine(listener.getsockname()[0])
-    service = Service(app)
-    config = Config(
-        over(service),
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=GRACE,
-    )
-    _Server(config, service).run([listener])
+    HttpServer(app).run([listener])
 
 
-class _Server(Server):
+class HttpServer(Server):
     """Has those who wait answered when it stops, and leaves the exit code to its caller."""
 
-    def __init__(self, config: Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
+    def __init__(self, app: Mainspring) -> None:
+        self._service = Service(app)
+        super().__init__(
+            Config(
+                over(self._service),
+                http=Connection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=IDLE,
+                timeout_graceful_shutdown=GRACE,
+            )
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

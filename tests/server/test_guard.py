@@ -1,0 +1,79 @@
+"""What a page of another site can do through a browser: nothing."""
+
+import httpx2 as httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from mainspring import InvalidArguments, Mainspring
+from tests.server.conftest import Http
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:8700", "localhost.", "127.0.0.1", "127.9.9.9:1", "[::1]:8700"),
+    ],
+)
+def test_a_request_that_names_this_machine_is_let_in(http: Http, host: str) -> None:
+    assert http.get("/ready", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8700", "localhost.evil.example", "127.0.0.1.evil.example"),
+        *("192.168.0.1", "10.0.0.1", "[::2]", "localhost:evil", "localhost@evil.example", "user"),
+    ],
+)
+def test_a_name_that_was_made_to_lead_here_is_not(http: Http, host: str) -> None:
+    for path in ("/ready", "/tasks", "/nowhere"):
+        assert http.told(421, "GET", path.replace("/ready", "/stats"), headers={"Host": host})
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1", ""])
+def test_another_origin_gets_nothing(http: Http, app: Mainspring, origin: str) -> None:
+    wish = {"type": "echo"}
+    told = http.told(403, "POST", "/tasks", json=wish, headers={"Origin": origin})
+    assert told["type"].endswith(":foreign-origin")
+    http.told(403, "GET", "/tasks", headers={"Origin": origin})
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    http.told(403, "POST", "/tasks", json=wish, headers=headers)
+    assert app.find() == []
+
+
+def test_a_page_of_this_very_origin_is_let_in(http: Http) -> None:
+    headers = {"Origin": str(http.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+    http.told(201, "POST", "/tasks", json={"type": "echo"}, headers=headers)
+
+
+def test_every_answer_tells_browsers_to_be_careful(http: Http) -> None:
+    for path in ("/tasks", "/stats", "/nowhere", "/tasks?limit=0", "/health"):
+        headers = http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert not {"access-control-allow-origin", "server"} & headers.keys()
+
+
+def test_mounted_it_answers_for_the_hosts_it_is_told(app: Mainspring) -> None:
+    shop = Starlette(routes=[Mount("/queue", app=app.asgi(hosts=["shop.example"]))])
+    answers = {}
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app=shop)
+        for host in ("shop.example", "evil.example"):
+            async with httpx.AsyncClient(transport=transport, base_url=f"https://{host}") as client:
+                answers[host] = await client.post("/queue/tasks", json={"type": "echo"})
+                missing = await client.get("/queue/nowhere")
+                assert missing.status_code in (404, 421)
+
+    import asyncio
+
+    asyncio.run(ask())
+    assert answers["shop.example"].status_code == 201
+    assert answers["shop.example"].headers["location"].startswith("/queue/tasks/")
+    assert answers["evil.example"].status_code == 421
+    with pytest.raises(InvalidArguments, match="hosts: expected"):
+        app.asgi(hosts=[""])
