@@ -59,7 +59,8 @@ class EventRoutes:
             while not self._service.stopping:
                 sight = await follower.next(SILENCE)
                 if sight is None:
-                    yield b": still here\n\n"
+                    if not self._service.stopping:
+                        yield b": still here\n\n"
                     continue
                 if told := b"".join(story.told(sight)):
                     yield told

@@ -1,0 +1,223 @@
+"""The command serve: one process or many, a worker beside, curl, signals."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from mainspring.cli import run
+from tests.server.conftest import Http, until
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = """
+from mainspring import Mainspring, Tasks
+tasks = Tasks()
+@tasks.handler("email")
+def email(payload):
+    return f"sent to {payload['to']}"
+app = Mainspring("sqlite:///jobs.db", tasks)
+"""
+
+
+class Program:
+    """`mainspring serve` as a program."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stderr is not None
+        self.said = process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.said)
+        assert found, self.said
+        self.port = int(found[1])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(40)
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MAINSPRING_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    (tmp_path / "shop.py").write_text(APP)
+    return tmp_path
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def program(*arguments: str) -> Program:
+        command = [sys.executable, "-m", "mainspring", *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return Program(process)
+
+    yield program
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def client(program: Program) -> Http:
+    return Http(base_url=f"http://127.0.0.1:{program.port}", timeout=30)
+
+
+CURL = r"""
+curl -X POST http://localhost:3000/tasks \
+  -H "Content-Type: application/json" \
+  -d '{
+    "type": "email",
+    "payload": {"to": "user@example.com", "subject": "Test"},
+    "priority": 5
+  }'
+---
+curl http://localhost:3000/tasks/{task-id}
+---
+curl http://localhost:3000/tasks?status=completed&limit=10
+---
+curl http://localhost:3000/stats
+---
+curl http://localhost:3000/health
+"""
+
+
+def test_what_one_would_ask_by_curl_is_answered(start: Start) -> None:
+    program = start("--app", "shop:app", "serve", "--port", "0", "--with-worker")
+    add, *others = CURL.replace(":3000", f":{program.port}").split("---\n")
+    with client(program) as http:
+        until(lambda: http.get("/health").status_code == 200)
+        task = _by_curl(add, program.port)["task"]
+        assert (task["type"], task["priority"], task["status"]) == ("email", 5, "pending")
+        http.told(200, "GET", f"/tasks/{task['id']}/wait")
+        one, listed, stats, health = (
+            _by_curl(line.replace("{task-id}", task["id"]), program.port) for line in others
+        )
+    assert one["task"]["result"] == "sent to user@example.com"
+    assert [each["id"] for each in listed["tasks"]] == [task["id"]]
+    assert stats["stats"]["queue"]["byStatus"]["completed"] == 1
+    assert health["status"] == "healthy"
+    assert program.stop() == 0
+
+
+def _by_curl(line: str, port: int) -> Any:
+    """What the shell prints for the line; the same request by other means where there is no
+    curl."""
+    if shutil.which("curl"):
+        # A `&` that is not quoted sends curl to the background: `wait` lets it finish.
+        line = line.replace("curl ", "curl -s ")
+        done = subprocess.run(["sh", "-c", f"{line}\nwait"], capture_output=True, check=True)
+        return json.loads(done.stdout)
+    body = re.search(r"-d '(.*?)'", line, re.S)
+    url = re.search(r"http://\S+?(?=[\s&])", line + " ")
+    assert url
+    headers = {"Content-Type": "application/json"} if body else {}
+    content = body[1].replace("\n", "").encode() if body else None
+    return httpx.request("POST" if body else "GET", url[0], content=content, headers=headers).json()
+
+
+def test_several_processes_answer_and_one_that_dies_is_replaced(start: Start) -> None:
+    program = start("serve", "--port", "0", "--processes", "2")
+    first = _pids(program, 2)
+    killed = min(first)
+    os.kill(killed, signal.SIGKILL)
+    assert program.process.stderr is not None
+    assert f"process {killed} died (signal 9)" in program.process.stderr.readline()
+    until(lambda: len(_pids(program, 2) - {killed}) == 2)
+    with client(program) as http:
+        http.task()
+    assert program.stop() == 0
+
+
+def _pids(program: Program, many: int) -> set[int]:
+    """Who answers on the port, until as many have."""
+    found: set[int] = set()
+
+    def asked() -> bool:
+        with client(program) as http:
+            try:
+                found.add(http.told(200, "GET", "/ready")["pid"])
+            except httpx.TransportError:
+                return False
+        return len(found) >= many
+
+    until(asked)
+    return found
+
+
+def test_a_stop_answers_those_who_wait(start: Start) -> None:
+    program = start("serve", "--port", "0", "--processes", "2")
+    with client(program) as http:
+        id = http.task(delay="1h")["id"]
+        with http.stream("GET", f"/tasks/{id}/events") as stream:
+            lines = stream.iter_lines()
+            assert "event: state" in lines
+            assert program.stop() == 0
+            assert "event: state" not in lines
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{program.port}/ready")
+
+
+def test_the_processes_of_a_server_end_with_it(start: Start) -> None:
+    program = start("serve", "--port", "0", "--processes", "2")
+    pids = _pids(program, 2)
+    program.process.kill()
+
+    def gone() -> bool:
+        return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    until(gone)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - refused
+def test_other_machines_are_kept_out_as_long_as_there_are_no_keys(
+    capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    assert run(["serve", "--host", host, "--port", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "can be reached by other machines, and this server has no keys" in said
+
+
+def test_a_socket_that_is_handed_over_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104 - refused
+        assert run(["serve", "--fd", str(os.dup(listener.fileno()))]) == 78
+    assert "no keys" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["serve", "--port", str(port)]) == 78
+    assert f"port {port}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_worker_beside_needs_an_app(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--with-worker"]) == 2
+    assert "--with-worker: expected --app" in capsys.readouterr().err
+
+
+def test_settings_of_the_environment_count(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAINSPRING_PORT", "0")
+    monkeypatch.setenv("MAINSPRING_SERVER_PROCESSES", "2")
+    monkeypatch.setenv("MAINSPRING_URL", f"sqlite:///{tmp_path}/other.db")
+    program = start("serve")
+    assert "other.db" in program.said
+    assert len(_pids(program, 2)) == 2
+    assert (tmp_path / "other.db").exists()
