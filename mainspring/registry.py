@@ -144,7 +144,8 @@ class Tasks(Mapping[str, Task[..., Any]]):
         If the task is declared here its policies hold and the payload is checked, else both are
         taken as they are. `InvalidArguments`.
         """
-        if declared := self.get(name):
+        if name in self._tasks:
+            declared = self._tasks[name]
             return declared.using(**cast(Options, options)).job_of(payload)
         id = given_id(options) or new_id()
         encoded = codec.encode(payload, name)

@@ -13,6 +13,8 @@ from mainspring.server.problems import Problem
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
+JSON = "application/json"
+
 LARGEST_BODY = 8_000_000
 """Bytes."""
 
@@ -28,10 +30,20 @@ _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
+GIVEN = "mainspring.headers"
+"""Where a scope holds its headers as a mapping."""
+
+
+def header(request: Request, name: bytes, otherwise: str = "") -> str:
+    """A header, by its name in small letters; the last, if there are several."""
+    value: bytes | None = request.scope[GIVEN].get(name)
+    return otherwise if value is None else value.decode("latin-1")
+
+
 async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    kind = header(request, b"content-type")
+    if kind != JSON and (kind := kind.partition(";")[0].strip().lower()) != JSON:
         got = ascii(kind) if kind else "none"
         raise Problem(
             415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
@@ -41,14 +53,14 @@ async def body(request: Request, decoder: Decoder[T]) -> T:
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
     """The same where a request may come without a body."""
-    length = request.headers.get("content-length", "0")
-    if length == "0" and "transfer-encoding" not in request.headers:
+    length = header(request, b"content-length", "0")
+    if length == "0" and b"transfer-encoding" not in request.scope[GIVEN]:
         return otherwise
     return await body(request, decoder)
 
 
 async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
+    declared = header(request, b"content-length", "0")
     if int(declared if declared.isdecimal() else 0) > LARGEST_BODY:
         raise _too_large(declared)
     data, more = await _chunk(request)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from mainspring.job import Record
 from mainspring.server.answers import MILLISECOND, task
+from mainspring.server.asked import header
 from mainspring.server.paths import path
 from mainspring.server.service import Service
 from mainspring.server.tasks import id_of, there
@@ -45,7 +46,7 @@ class EventRoutes:
         id = id_of(request)
         [record] = await self._service.ask(self._service.app.store.get, [id.bytes])
         job = there(id, record)
-        seen = request.headers.get("last-event-id", "")
+        seen = header(request, b"last-event-id")
         if seen == END and job.state.final:
             return Response(status_code=204)
         return StreamingResponse(

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from mainspring.options import text
+from mainspring.server.asked import GIVEN
 from mainspring.server.problems import Problem, problem_of
 
 MOST_HEADERS, LARGEST_HEADERS = 100, 32_000
@@ -56,7 +57,8 @@ class Guard:
 
         try:
             self._admit(scope)
-            await self._inner({**scope, "app": self}, receive, secured)
+            scope["app"] = self  # so that routing raises what it has to say
+            await self._inner(scope, receive, secured)
         except ClientDisconnect:
             return
         except Exception as error:
@@ -77,7 +79,7 @@ class Guard:
                 f" got {len(headers)} of {size:,}",
                 {"Connection": "close"},
             )
-        given = dict(headers)
+        scope[GIVEN] = given = dict(headers)
         host = given.get(b"host", b"")
         if not _names(host, self._hosts):
             raise Problem(

@@ -80,11 +80,11 @@ class TaskRoutes:
         """Store a job, or all of a list; one that is there already is answered as it stands."""
         asked_for = await asked.body(request, WISHES)
         wishes = [asked_for] if isinstance(asked_for, Wish) else asked_for
-        key = request.headers.get("idempotency-key")
+        key = asked.header(request, b"idempotency-key")
         try:
             stored = await self._app.aenqueue_many(jobs(wishes, self._app.tasks, key))
         except IdConflict as error:
-            if key is None:
+            if not key:
                 raise
             detail = f"expected the same request as before under this Idempotency-Key: {error}"
             raise Problem(422, "idempotency-key-reused", detail) from None

@@ -4,7 +4,7 @@ A duration is a number of milliseconds, or text such as "90s".
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeAlias
@@ -55,16 +55,16 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
 
     def job(self, tasks: Tasks, id: UUID | None) -> NewJob[Any]:
         """The job, of the task as it is declared or as it is; `id` unless the wish brings one."""
-        options: dict[str, Any] = {}
-        for name in _PLAIN:
-            if (value := getattr(self, name)) is not UNSET:
-                options[name] = value
-        for name in _SPANS:
-            if (value := getattr(self, name)) is not UNSET:
-                options[name] = span(value)
-        if id is not None:
-            options.setdefault("id", id)
-        if any(getattr(self, name) is not UNSET for name in _RETRYING):
+        options: dict[str, Any] = {} if id is None else {"id": id}
+        retrying = False
+        for name, read in _OPTIONS:
+            if (value := getattr(self, name)) is UNSET:
+                continue
+            if read is None:
+                retrying = True
+            else:
+                options[name] = read(value)
+        if retrying:
             options["retry"] = self._retry(tasks)
         return tasks.job_by_name(self.type, self.payload, options)
 
@@ -85,18 +85,12 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
         return replace(declared.retry if declared else Retry(), **said)
 
 
-_RETRYING = ("max_attempts", "max_retries", "retry_delay", "retry_backoff")
-_SPANS = ("delay", "expires", "timeout", "keep_result", "unique_for")
-_PLAIN = tuple(
-    name for name in Wish.__struct_fields__ if name not in ("type", "payload", *_SPANS, *_RETRYING)
-)
-
 WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
 
 
-def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str | None) -> list[NewJob[Any]]:
-    """The jobs; under the same idempotency key the same ids."""
-    if idempotency_key is None:
+def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str) -> list[NewJob[Any]]:
+    """The jobs; under the same idempotency key, unless it is empty, the same ids."""
+    if not idempotency_key:
         return [wish.job(tasks, None) for wish in wishes]
     seed = text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY).encode()
     return [wish.job(tasks, _id(seed, n)) for n, wish in enumerate(wishes)]
@@ -105,6 +99,22 @@ def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str | None) -> l
 def span(value: float | str) -> Duration:
     """A duration as the library takes it."""
     return value if isinstance(value, str) else timedelta(milliseconds=value)
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any] | None] = {
+    **dict.fromkeys(("delay", "expires", "timeout", "keep_result", "unique_for"), span),
+    **dict.fromkeys(("max_attempts", "max_retries", "retry_delay", "retry_backoff"), None),
+}
+_OPTIONS = [
+    (name, _READERS.get(name, _as_it_is))
+    for name in Wish.__struct_fields__
+    if name not in ("type", "payload")
+]
+"""What may be left out, and how it becomes an option; None: together with others."""
 
 
 def _id(seed: bytes, n: int) -> UUID:
