@@ -185,6 +185,8 @@ def _check_named(policy: str, named: Iterable[Any], parameters: Sequence[str] | 
 
 def apply(options: Mapping[str, Any], job: NewJob[Any]) -> NewJob[Any]:
     """The job with these options, but for `id` and `tx`. `InvalidArguments` names the option."""
+    if not options:
+        return job
     if "delay" in options and "run_at" in options:
         raise InvalidArguments("expected delay or run_at, got both")
     if "retry" in options and "max_retries" in options:

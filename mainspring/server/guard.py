@@ -19,10 +19,9 @@ HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
-"""Of every answer: browsers neither frame, guess, keep nor share what comes from here."""
+"""Of every answer: browsers neither frame, guess nor keep what comes from here."""
 
 READING = frozenset({"GET", "HEAD"})
 SAME_SITE = (b"same-origin", b"none")
