@@ -9,12 +9,15 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import curl
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,6 +37,8 @@ class Reader:
             script = folder / "bin" / name
             script.write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')
             script.chmod(0o755)
+        if not shutil.which("curl"):
+            curl.put_into(folder / "bin")
 
     def python(self, code: str) -> None:
         if self.is_file(code):

@@ -57,11 +57,10 @@ class EventRoutes:
         story = Story(seen)
         yield RETRY
         with self._watch.follow(id.bytes) as follower, self._service.on_close(follower.changed.set):
-            while not self._service.stopping:
+            while not (self._service.stopping or follower.dropped):
                 sight = await follower.next(SILENCE)
                 if sight is None:
-                    if not self._service.stopping:
-                        yield b": still here\n\n"
+                    yield b": still here\n\n"
                     continue
                 if told := b"".join(story.told(sight)):
                     yield told

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from mainspring.options import text
+from mainspring.options import texts
 from mainspring.server.asked import GIVEN
 from mainspring.server.problems import Problem, problem_of
 
@@ -36,7 +36,7 @@ class Guard:
 
     def __init__(self, inner: ASGIApp, hosts: Sequence[str]) -> None:
         self._inner = inner
-        self._hosts = frozenset({"localhost", *(text(host, "hosts").lower() for host in hosts)})
+        self._hosts = frozenset({"localhost", *(host.lower() for host in texts(hosts, "hosts"))})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from mainspring.errors import MainspringError, StoreUnavailable
+from mainspring.errors import StoreUnavailable
 from mainspring.job import Record, State
 from mainspring.results import POLL, Bell
 from mainspring.server.problems import Problem
@@ -26,9 +26,10 @@ class Sight(Struct, frozen=True):
 
 
 class Follower:
-    """Somebody who wants to know of changes of one job."""
+    """Somebody who wants to know of changes of one job; `dropped` when there will be none."""
 
     def __init__(self) -> None:
+        self.dropped = False
         self.sight: Sight | None = None
         self.changed = asyncio.Event()
 
@@ -87,6 +88,11 @@ class Watch:
                     # Under load there are hints all the time: half of one thread is enough for us.
                     await asyncio.sleep(loop.time() - began)
                     await self._bell.rung(POLL)
+        except Exception:
+            log.exception("jobs that are followed cannot be looked at")
+            for follower in [each for of in self._followers.values() for each in of]:
+                follower.dropped = True
+                follower.changed.set()
         finally:
             self._bell = self._looking = None
 
@@ -96,9 +102,6 @@ class Watch:
             sights = await self._service.ask(_sights, self._service.app.store, ids, self._sights)
         except (StoreUnavailable, Problem):
             return  # it is looked at again; until then nobody is told anything
-        except MainspringError:
-            log.exception("jobs that are followed cannot be looked at")
-            return
         for id, sight in sights.items():
             followers = self._followers.get(id)
             if followers and self._sights.get(id) != sight:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from mainspring.server import asked, protocol
 from mainspring.server.asked import LARGEST_BODY
 from tests.server.conftest import PROBLEM, Http, Running, asked_of
 
@@ -122,6 +123,23 @@ def test_headers_without_end_are_cut_off(server: Running) -> None:
             assert await asked_of(server.port, endless) == b""
 
     asyncio.run(cut_off())
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /tasks HTTP/1.1\r\nHost: local"])
+def test_who_does_not_come_to_the_end_of_the_headers_is_hung_up_on(
+    server: Running, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "SLOWEST_HEADERS", 0.05)
+    assert asyncio.run(asked_of(server.port, begun)) == b""
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "SLOWEST_BODY", 0.05)
+    head = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: 9\r\n\r\n{"
+    assert asyncio.run(asked_of(server.port, request)).startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """What a page of another site can do through a browser: nothing."""
 
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
 import httpx2 as httpx
 import pytest
 from starlette.applications import Starlette
@@ -7,6 +12,8 @@ from starlette.routing import Mount
 
 from mainspring import InvalidArguments, Mainspring
 from tests.server.conftest import Http
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -69,11 +76,29 @@ def test_mounted_it_answers_for_the_hosts_it_is_told(app: Mainspring) -> None:
                 missing = await client.get("/queue/nowhere")
                 assert missing.status_code in (404, 421)
 
-    import asyncio
-
     asyncio.run(ask())
     assert answers["shop.example"].status_code == 201
     assert answers["shop.example"].headers["location"].startswith("/queue/tasks/")
     assert answers["evil.example"].status_code == 421
     with pytest.raises(InvalidArguments, match="hosts: expected"):
         app.asgi(hosts=[""])
+    with pytest.raises(InvalidArguments, match="hosts: expected a list"):
+        app.asgi(hosts="shop.example")
+
+
+def test_without_its_extra_the_server_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["starlette"] = None
+from mainspring import ConfigError, Mainspring
+from mainspring.cli import run
+try:
+    Mainspring("sqlite://:memory:").asgi()
+except ConfigError as error:
+    print(error)
+print(run(["serve"]))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "pip install 'mainspring[server]'" in done.stdout
+    assert done.stdout.endswith("78\n")

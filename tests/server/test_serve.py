@@ -16,6 +16,7 @@ import httpx2 as httpx
 import pytest
 
 from mainspring.cli import run
+from tests import curl
 from tests.server.conftest import Http, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,16 +98,21 @@ curl http://localhost:3000/health
 """
 
 
-def test_what_one_would_ask_by_curl_is_answered(start: Start) -> None:
+def test_what_one_would_ask_by_curl_is_answered(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shutil.which("curl"):
+        curl.put_into(tmp_path)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     program = start("--app", "shop:app", "serve", "--port", "0", "--with-worker")
     add, *others = CURL.replace(":3000", f":{program.port}").split("---\n")
     with client(program) as http:
         until(lambda: http.get("/health").status_code == 200)
-        task = _by_curl(add, program.port)["task"]
+        task = _by_curl(add)["task"]
         assert (task["type"], task["priority"], task["status"]) == ("email", 5, "pending")
         http.told(200, "GET", f"/tasks/{task['id']}/wait")
         one, listed, stats, health = (
-            _by_curl(line.replace("{task-id}", task["id"]), program.port) for line in others
+            _by_curl(line.replace("{task-id}", task["id"])) for line in others
         )
     assert one["task"]["result"] == "sent to user@example.com"
     assert [each["id"] for each in listed["tasks"]] == [task["id"]]
@@ -115,20 +121,11 @@ def test_what_one_would_ask_by_curl_is_answered(start: Start) -> None:
     assert program.stop() == 0
 
 
-def _by_curl(line: str, port: int) -> Any:
-    """What the shell prints for the line; the same request by other means where there is no
-    curl."""
-    if shutil.which("curl"):
-        # A `&` that is not quoted sends curl to the background: `wait` lets it finish.
-        line = line.replace("curl ", "curl -s ")
-        done = subprocess.run(["sh", "-c", f"{line}\nwait"], capture_output=True, check=True)
-        return json.loads(done.stdout)
-    body = re.search(r"-d '(.*?)'", line, re.S)
-    url = re.search(r"http://\S+?(?=[\s&])", line + " ")
-    assert url
-    headers = {"Content-Type": "application/json"} if body else {}
-    content = body[1].replace("\n", "").encode() if body else None
-    return httpx.request("POST" if body else "GET", url[0], content=content, headers=headers).json()
+def _by_curl(line: str) -> Any:
+    """What the shell prints for the line; a `&` that is not quoted sends curl to the background."""
+    line = line.replace("curl ", "curl -s ")
+    done = subprocess.run(["sh", "-c", f"{line}\nwait"], capture_output=True, check=True)
+    return json.loads(done.stdout)
 
 
 def test_several_processes_answer_and_one_that_dies_is_replaced(start: Start) -> None:
