@@ -56,30 +56,35 @@ class Server:
     """A server, started when it is made."""
 
     def __init__(
-        self, host: str | None = None, within: Sequence[str] = (), **settings: str
+        self,
+        host: str | None = None,
+        within: Sequence[str] = (),
+        data: Path | None = None,
+        wal: Path | None = None,
+        **settings: str,
     ) -> None:
-        """`within` is a command that runs the command after it on another machine, `host`."""
+        """`within` is a command that runs the command after it on another machine, `host`. `data`
+        and `wal` are where the data and its log are to be, if that matters."""
         self._programs = programs()
         self._within = within
         self._folder = tempfile.mkdtemp(prefix="mainspring-postgres-")
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
+        self._data = f"{self._folder}/data" if data is None else str(data)
         if self._user is not None:
-            shutil.chown(self._folder, self._user)
+            for path in (Path(self._folder, "any"), Path(self._data), wal or Path(self._data)):
+                shutil.chown(path.parent, self._user)
         self.url = f"postgresql://tests@/postgres?host={self._folder}&port=5432"
         self._run("initdb", "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8",
-                  "--locale=C", "--no-sync")  # fmt: skip
+                  "--locale=C", "--no-sync", "--wal-segsize=1",
+                  *(() if wal is None else ("--waldir", wal)))  # fmt: skip
         if host is not None:
             self._settings["listen_addresses"] = host
             with open(f"{self._data}/pg_hba.conf", "a") as rules:
                 rules.write("host all all all trust\n")
             self.url = f"postgresql://tests@{host}:5432/postgres?connect_timeout=5"
         self.start()
-
-    @property
-    def _data(self) -> str:
-        return f"{self._folder}/data"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -119,12 +124,25 @@ class Server:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._process is not None
+        self._process.wait(START_SECONDS)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a power failure does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
     def stop(self) -> None:
         """End it and take its files away."""
         self.end(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run(
             [self._programs / program, *arguments],
             check=True,

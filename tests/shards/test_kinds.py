@@ -1,13 +1,14 @@
 """Shards of different kinds are one store all the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mainspring import Mainspring, Tasks, Unsupported
 from mainspring.job import State
-from tests.contract.conftest import in_folder
-from tests.servers.redis import redis_url
+from tests.servers import postgres
+from tests.servers.redis import in_folder, redis_url, valkey_url
 from tests.shards.conftest import IN_A, IN_B
 
 tasks = Tasks()
@@ -18,9 +19,23 @@ def double(n: int) -> int:
     return 2 * n
 
 
-def test_jobs_run_in_a_file_and_on_a_server(tmp_path: Path) -> None:
-    place = f"shards://a=sqlite:///{tmp_path}/a.db b={in_folder(redis_url(), tmp_path)}"
-    with Mainspring(f"{place} partitioned=events", tasks) as app:
+KINDS: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: f"sqlite:///{folder}/a.db",
+    "postgres": postgres.in_folder,
+    "redis": lambda folder: in_folder(redis_url(), folder),
+    "valkey": lambda folder: in_folder(valkey_url(), folder),
+}
+
+
+@pytest.fixture(params=[("sqlite", "redis"), ("postgres", "valkey"), ("redis", "postgres")])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Two shards of different kinds."""
+    a, b = (KINDS[kind](tmp_path) for kind in request.param)
+    return f"shards://a={a} b={b} partitioned=events"
+
+
+def test_jobs_run_in_shards_of_different_kinds(place: str) -> None:
+    with Mainspring(place, tasks) as app:
         with app.worker(in_process=True):
             jobs = [
                 double.using(queue=queue).enqueue(n)

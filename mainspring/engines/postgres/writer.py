@@ -33,10 +33,12 @@ LOST_TRIES = 2
 
 BEGIN = (
     b"BEGIN ISOLATION LEVEL READ COMMITTED;"
-    b" SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+    b" SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 )
 """Each statement sees what was committed before it, whatever the server's default is. A lock that
-somebody keeps is not waited for beyond a third of a lease, and who vanishes keeps none himself."""
+somebody keeps is not waited for beyond a third of a lease, and who stands still or vanishes in the
+middle keeps his own for less than one. (All of it for this transaction: a pooler gives the next
+one to another session.)"""
 
 
 class Writer:
