@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Arena:
     """A store, workers on it, and the history of what was done."""
 
+    lease = 1.5
+    """Seconds: of what workers claim."""
+
     def __init__(self, folder: Path, url: str) -> None:
         self.history = folder / "history"
         self.history.mkdir()
@@ -35,7 +38,8 @@ class Arena:
     def start_worker(self, *options: str, within: Sequence[str] = ()) -> None:
         """Start one; `within` is a command that runs the command after it somewhere else."""
         command = [*within, sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
-        command += ["--url", self.url, "worker", "--lease", "1.5s", *options]
+        command += ["--url", self.url, "worker", "--lease", f"{self.lease}s"]
+        command += options
         env = os.environ | {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
         with self.log.open("ab") as log:
             self.workers.append(
@@ -89,9 +93,19 @@ class Arena:
         while page := self.app.store.find(Select(), limit=1000, after=after):
             for job in page:
                 mark = json.loads(job.payload)["mark"]
-                errors = [error.type for error in self.app.store.history(job.id)]
-                retries = job.policy.retry.max_retries
-                jobs.append(Ended(mark, str(job.state), job.attempt, retries, errors))
+                errors = self.app.store.history(job.id)
+                jobs.append(
+                    Ended(
+                        mark,
+                        str(job.state),
+                        job.attempt,
+                        job.policy.retry.max_retries,
+                        [error.type for error in errors],
+                        job.claims,
+                        json.loads(job.result) if job.result else None,
+                        [error.attempt for error in errors],
+                    )
+                )
             after = page[-1].number
         return jobs
 

@@ -12,7 +12,8 @@ import pytest
 from mainspring.job import NewJob
 from tests.crash.arena import arena, children, until
 from tests.crash.conftest import URLS
-from tests.crash.history import judge, read
+from tests.crash.history import read
+from tests.crash.judge import judge
 from tests.crash.producer import producing
 from tests.crash.workload import note
 
