@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,15 +35,22 @@ class Arena:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.log = folder / "workers.log"
 
-    def start_worker(self, *options: str, within: Sequence[str] = ()) -> None:
+    def start_worker(self, *options: str, within: Sequence[str] = (), **env: str) -> None:
         """Start one; `within` is a command that runs the command after it somewhere else."""
         command = [*within, sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
-        command += ["--url", self.url, "worker", "--lease", f"{self.lease}s"]
-        command += options
-        env = os.environ | {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
+        command += ["--url", self.url, "worker", "--lease", f"{self.lease}s", *options]
+        self._start(command, env)
+
+    def start_program(self, code: str, **env: str) -> None:
+        """Start a worker that is made by this code."""
+        self._start([sys.executable, "-c", code], env)
+
+    def _start(self, command: Sequence[str], more: Mapping[str, str]) -> None:
+        env = {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
+        env |= {"CRASH_LEASE": str(self.lease)} | more
         with self.log.open("ab") as log:
             self.workers.append(
-                subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
+                subprocess.Popen(command, env=os.environ | env, cwd=ROOT, stdout=log, stderr=log)
             )
 
     def kill_one(self, chance: random.Random) -> None:

@@ -52,7 +52,7 @@ def chaos(name: str, folder: Path, seconds: float, seed: int) -> Outcome:
         chance = random.Random(seed + 1)
         nemesis.start()
         place.wait_until_running(len(place.workers))
-        with loaded(place, seed + 2):
+        with loaded(place, seed + 2, under_fire.inexact):
             for _ in until(seconds):
                 time.sleep(chance.uniform(0.2, 1.0))
                 nemesis.strike()

@@ -23,9 +23,11 @@ MOST_WAITING = 80
 class Load:
     """Enqueues from the start, and repeats what was not answered, until it is stopped."""
 
-    def __init__(self, place: Arena, seed: int) -> None:
+    def __init__(self, place: Arena, seed: int, inexact: float) -> None:
+        """`inexact` are the seconds by which a job may begin before it is due."""
         self.error: BaseException | None = None
         self._place = place
+        self._inexact = inexact
         self._chance = random.Random(seed)
         self._number = 0
         self._stop = threading.Event()
@@ -92,7 +94,7 @@ class Load:
         options: dict[str, Any] = {}
         if luck < 0.2:
             options["delay"] = delay = chance.uniform(0.1, 1.5)
-            fact["due"] = time.time() + delay
+            fact["due"] = time.time() + delay - self._inexact
         elif luck < 0.4:
             options["unique"] = fact["unique"] = f"key-{chance.randrange(KEYS)}"
             options["on_duplicate"] = "return"
@@ -129,9 +131,9 @@ class Load:
 
 
 @contextmanager
-def loaded(place: Arena, seed: int) -> Iterator[Load]:
+def loaded(place: Arena, seed: int, inexact: float = 0.0) -> Iterator[Load]:
     """Under load, for the block."""
-    load = Load(place, seed)
+    load = Load(place, seed, inexact)
     try:
         yield load
     finally:

@@ -35,12 +35,14 @@ class Engine(Protocol):
     """What is done, in words, and how: it returns when it has been taken back."""
     alone: bool
     """Whether one that stands still keeps all others out."""
+    inexact: float
+    """Seconds by which the clocks of two workers may differ, as they know the store's."""
 
     def remove(self) -> None: ...
 
 
 class Sqlite:
-    alone = True
+    alone, inexact = True, 0.0
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "jobs.db"
@@ -57,7 +59,7 @@ class Sqlite:
 
 
 class Postgres:
-    alone = False
+    alone, inexact = False, 0.05
 
     def __init__(self, folder: Path) -> None:
         self.server = PostgresServer(**SETTINGS)
@@ -89,7 +91,7 @@ class Postgres:
 
 
 class Redis:
-    alone = False
+    alone, inexact = False, 0.0
 
     def __init__(self, program: Path) -> None:
         self.server = RedisServer(program, "--appendonly", "yes", "--appendfsync", "always")
@@ -235,7 +237,9 @@ class Nemesis:
 
     def _reload(self) -> None:
         """Nor is this: all children are replaced."""
-        self._chance.choice(self._place.workers).send_signal(signal.SIGHUP)
+        worker = self._chance.choice(self._place.workers)
+        if children(worker.pid):  # before it has any, it does not listen to signals yet
+            worker.send_signal(signal.SIGHUP)
 
     def _all_have_been_heard_of(self) -> None:
         """All workers have reached the store from now on."""
