@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import select
 import signal
 import subprocess
@@ -86,6 +87,13 @@ class Arena:
         if not self.app.wait_until_idle(timeout=seconds):
             log = self.log.read_text(errors="replace")[-3000:]
             raise AssertionError(f"not done after {seconds} s: {self.app.counts()}\n{log}")
+
+    def refused_ends(self) -> int:
+        """How many ends workers say that they came too late with."""
+        told = re.findall(
+            r"lost to another worker: (\d+) job", self.log.read_text(errors="replace")
+        )
+        return sum(map(int, told))
 
     def stop(self) -> None:
         for worker in self.workers:

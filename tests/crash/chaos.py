@@ -68,9 +68,7 @@ def _outcome(place: Arena, nemesis: Nemesis) -> Outcome:
         verdict.broken.append(f"not worked off in {DRAIN} s: {place.app.counts()}")
     health = place.app.health()
     log = place.log.read_text(errors="replace")
-    told = [line for line in log.splitlines() if "lost to another worker: " in line]
-    stale = sum(int(line.split("lost to another worker: ")[1].split()[0]) for line in told)
-    return Outcome(health.engine, health.version, verdict, stale, log)
+    return Outcome(health.engine, health.version, verdict, place.refused_ends(), log)
 
 
 def page(outcomes: list[Outcome], seconds: float, seed: int) -> str:

@@ -16,7 +16,7 @@ from tests.crash.workload import anote, note, pnote
 
 PAUSE = 0.05
 KEYS = 8
-MOST_WAITING = 80
+MOST_WAITING = 30
 """Beyond so many unfinished jobs it holds its breath: faults are to meet jobs that run."""
 
 
@@ -55,7 +55,9 @@ class Load:
 
     def _waiting(self) -> int:
         counts = self._place.app.counts()
-        return sum(n for each in counts.values() for state, n in each.items() if not State(state).final)
+        return sum(
+            n for each in counts.values() for state, n in each.items() if not State(state).final
+        )
 
     def _enqueue(self) -> None:
         facts: list[dict[str, Any]] = []

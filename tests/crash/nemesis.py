@@ -3,6 +3,7 @@ it has no effect any more. All that is done is in the history."""
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import time
@@ -164,11 +165,19 @@ class Nemesis:
             ]
             self._chance.shuffle(self._deck)
         self._deck.pop()()
-        for worker in list(self._place.workers):
-            if worker.poll() is not None:
-                self.ended.append(f"a worker ended by itself, with status {worker.returncode}")
-                self._place.workers.remove(worker)
+        self._bury()
         self.start()
+
+    def _bury(self) -> None:
+        """Count no more on workers that have ended; one that took jobs ought not to have."""
+        for worker in list(self._place.workers):
+            if worker.poll() is None:
+                continue
+            self._place.workers.remove(worker)
+            # One that finds no store when it starts says so and ends.
+            told = self._place.log.read_text(errors="replace")
+            if re.search(rf"-{worker.pid}-\w+: takes jobs", told):
+                self.ended.append(f"a worker ended by itself, with status {worker.returncode}")
 
     def _harm(self, who: str, what: Callable[[], None]) -> Callable[[], None]:
         def harm() -> None:
@@ -245,6 +254,7 @@ class Nemesis:
         """All workers have reached the store from now on."""
         now = time.time_ns() // 1000
         for _ in until(30):
+            self._bury()
             with suppress(StoreUnavailable):
                 if self._place.has_heard_of_all_since(now):
                     return

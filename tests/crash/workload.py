@@ -66,6 +66,15 @@ def pnote(mark: str, seconds: float = 0.0, fails: int = 0) -> int:
     return end(mark)
 
 
+@tasks.task(retry=PATIENT)
+def held(mark: str, gate: str) -> int:
+    """Under its first claim it does not come to its end before there is a file at the gate."""
+    begin(mark, 0)
+    while current().claims == 1 and not os.path.exists(gate):
+        time.sleep(0.01)
+    return end(mark)
+
+
 @tasks.task(retry=BRIEF)
 def killer(mark: str) -> None:
     """Kills the process it runs in."""
