@@ -3,15 +3,13 @@
 Each process appends JSON lines to a file of its own, one `write` an event, so a kill leaves at
 most one torn last line. Times are of the monotonic clock, which all processes of a machine share.
 
-| fact | who, when | what it says |
-|---|---|---|
-| `inserting` | a producer, before it asks | `mark` |
-| `inserted` | a producer, when it was acknowledged | `mark`; `start` (when it asked), `unique`, `after` (marks of parents), `due` (wall clock, seconds), `line` (of a line whose order is promised) |
-| `refused` | a producer | that an insert was not acknowledged |
-| `begin`, `end`, `raised` | the task itself | `mark`, `claim`, `pid`, `parent` (the worker), `wall` |
-| `seen` | anybody | `mark` was read in this final `state` |
-| `fault` | who does harm | `hits`: the processes it meets; without it, all of them |
-| `healed` | who does harm | the fault begun at `of` has no effect any more |
+`inserting` (mark): a producer is about to ask. `inserted` (mark; start: when it asked; unique;
+after: marks of parents; due: seconds of the wall clock; line: of one in which order is promised):
+it was acknowledged. `refused`: it was not.
+`begin`, `end`, `raised` (mark, claim, pid, parent: its worker, wall): by the task itself.
+`seen` (mark, state): somebody read that it had ended so.
+`fault` (who; hits: the processes that it meets, otherwise all): harm is done. `healed` (of: the
+moment of the fault): from now on it has no effect.
 """
 
 import json

@@ -274,8 +274,8 @@ def _order(history: History, verdict: Verdict) -> None:
         firsts = {f["mark"]: min(run.t for run in history.runs[f["mark"]]) for f in facts}
         for fact in sorted(facts, key=lambda fact: fact["t"]):
             begun = firsts[fact["mark"]]
-            if latest is not None and latest["t"] < fact.get("start", fact["t"]):
-                if begun < firsts[latest["mark"]]:
-                    verdict.broken.append(f"{fact['mark']}: begun before {latest['mark']}")
+            before = latest is not None and latest["t"] < fact.get("start", fact["t"])
+            if latest is not None and before and begun < firsts[latest["mark"]]:
+                verdict.broken.append(f"{fact['mark']}: begun before {latest['mark']}")
             if latest is None or begun > firsts[latest["mark"]]:
                 latest = fact

@@ -62,7 +62,7 @@ class Load:
     def _enqueue(self) -> None:
         facts: list[dict[str, Any]] = []
         jobs: list[NewJob[int]] = []
-        # Jobs that wait for each other are stored together or, if a unique key is taken, not at all.
+        # A flow is stored as a whole or, if one of its unique keys is taken, not at all.
         some = self._chance.choice((self._flow, self._single, self._single))
         for _ in range(self._chance.randint(1, 6)):
             for job, fact in some():

@@ -78,8 +78,10 @@ def test_an_honest_history_with_a_kill_is_not_convicted() -> None:
         ),
         # of two that were inserted at once either may be first
         (
-            [LINE[0], fact(4, "inserted", "b", line="l", start=1), begin(6, 1, "b"), begin(7, 1)]
-            + [end(8, 1), end(8, 1, "b")],
+            [
+                *(LINE[0], fact(4, "inserted", "b", line="l", start=1)),
+                *(begin(6, 1, "b"), begin(7, 1), end(8, 1), end(8, 1, "b")),
+            ],
             TWICE,
         ),
         # cancelled while it waited, and while it ran
