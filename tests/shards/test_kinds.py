@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from mainspring import Mainspring, Tasks, Unsupported
+from mainspring import ForeignConnection, Mainspring, Tasks, TransactionError, Unsupported
 from mainspring.job import State
 from tests.servers import postgres
 from tests.servers.redis import in_folder, redis_url, valkey_url
@@ -57,3 +58,16 @@ def test_jobs_run_in_shards_of_different_kinds(place: str) -> None:
         with pytest.raises(Unsupported):
             double.using(queue=IN_B, depends_on=[parent]).enqueue(2)
         assert app.check() == []
+
+
+def test_a_mistake_with_your_own_transaction_is_told_as_the_shard_tells_it(tmp_path: Path) -> None:
+    """What is wrong with it is not that it reaches one shard alone."""
+    url = postgres.in_folder(tmp_path)
+    with Mainspring(f"shards://a={url} b=sqlite:///{tmp_path}/b.db", tasks) as app:
+        app.counts()
+        with psycopg.connect(postgres.server_url(), autocommit=True) as connection:
+            with pytest.raises(TransactionError, match="transaction") as told:
+                double.using(queue=IN_A, tx=connection).enqueue(1)
+            assert not isinstance(told.value, ForeignConnection)
+            with connection.transaction(), pytest.raises(Unsupported, match="reaches only"):
+                double.using(queue=IN_B, tx=connection).enqueue(1)

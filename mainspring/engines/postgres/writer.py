@@ -13,6 +13,7 @@ from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.afar import Afar
 from mainspring.engines.postgres.clock import Clock
 from mainspring.engines.postgres.connection import Connection, Pool
 from mainspring.engines.postgres.names import Names
@@ -59,10 +60,10 @@ class Writer:
         return self._insist(lambda connection: self._once(connection, verb, now), repeatable)
 
     def alone(self, verb: Verb[T], now: Now | None = None) -> T:
-        """Do this, which is one statement, without a transaction around it."""
+        """Do this, of which one statement writes at most, without a transaction around it."""
 
         def act(connection: Connection) -> T:
-            step = self.step(connection, now)
+            step = self.step(connection, now or self.clock.now(connection))
             answer = verb(step)
             self._conclude(step, connection)
             return answer
@@ -72,19 +73,16 @@ class Writer:
     def read(self, look: Callable[[Reader], T]) -> T:
         """Look, outside of any transaction."""
         return self._insist(
-            lambda connection: look(Reader(connection, self._address.schema)), repeatable=True
+            lambda connection: look(Reader(connection, self._address.tables)), repeatable=True
         )
 
     def now(self) -> Now:
         """The present."""
         return self._insist(self.clock.now, repeatable=True)
 
-    def step(
-        self, connection: "psycopg.Connection[tuple[object, ...]]", now: Now | None = None
-    ) -> Step:
+    def step(self, connection: "psycopg.Connection[tuple[object, ...]] | Afar", now: Now) -> Step:
         """A step on this connection."""
-        now = now or self.clock.now(connection)
-        return Step(connection, self._address.schema, now, self.names, self.handed, self.statistics)
+        return Step(connection, self._address.tables, now, self.names, self.handed, self.statistics)
 
     def ring(self) -> None:
         """Tell of a commit that another connection made."""
@@ -101,7 +99,7 @@ class Writer:
                 raise
 
     def _once(self, connection: Connection, verb: Verb[T], now: Now | None) -> T:
-        step = self.step(connection, now)
+        step = self.step(connection, now or self.clock.now(connection))
         with _transaction(connection):
             answer = verb(step)
             step.finish()
