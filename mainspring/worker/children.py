@@ -209,6 +209,9 @@ class Children:
                 self._opened(member, news)
             case Report():
                 self._desk.reported(member.station, news)
+            case Unable(error=error, starved=True):
+                log.warning("cannot start a child process: %s; trying again", error)
+                member.starved = True
             case Unable(error=error, traceback=told):
                 self._could_not_start(error, told)
                 if not self.stations:
@@ -251,15 +254,17 @@ class Children:
         blameless = departure.asked or departure.why or departure.begun
         if not blameless and not (member.alone and opened):
             status = departure.status
-            self._pause(time.monotonic() - member.born, status, opened=opened)
+            self._pause(
+                time.monotonic() - member.born, status, counts=not opened and not member.starved
+            )
         self._desk.ended(departure)
 
-    def _pause(self, lived: float, status: str, *, opened: bool) -> None:
+    def _pause(self, lived: float, status: str, *, counts: bool) -> None:
         """Let the successor of a child wait, longer each time one dies at once."""
         self._quick = self._quick + 1 if lived < QUICK else 0
         if self._quick > 1:
             self._not_before = time.monotonic() + min(LONGEST_PAUSE, 0.05 * 2**self._quick)
-        if opened:
+        if not counts:
             return
         self._unopened += 1
         if not self._told:

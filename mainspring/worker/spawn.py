@@ -1,5 +1,6 @@
 """Spawn: one child process as its parent sees it, from its start to how it ended."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -33,6 +34,7 @@ class Child:
     def __init__(
         self, setup: Setup, spots: int, hear: Callable[["Child", News | None], None]
     ) -> None:
+        """`OSError` if the machine has not enough left for one more."""
         self.board, memory = share(spots)
         self._output: IO[bytes] | None = memory_file("output") if setup.solo else None
         ours, theirs = socket.socketpair()
@@ -49,7 +51,13 @@ class Child:
         self._hear = hear
         self._wire = ParentWire(ours)
         self._wire.send(setup)
-        threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True).start()
+        listener = threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True)
+        try:
+            listener.start()
+        except RuntimeError as error:  # the machine had one process left, but no thread
+            self.close()
+            self.last_output()
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def send(self, order: Order) -> None:
         """Pass an order on, without waiting."""

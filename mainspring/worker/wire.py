@@ -81,10 +81,11 @@ class Hello(Struct, array_like=True, tag="hello"):
 
 
 class Unable(Struct, array_like=True, tag="unable"):
-    """The app could not be imported."""
+    """The app could not be imported, or the machine had nothing left to run it with."""
 
     error: str
     traceback: str
+    starved: bool = False
 
 
 class Report(Struct, array_like=True, tag="report"):
