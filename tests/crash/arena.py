@@ -36,9 +36,15 @@ class Arena:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.log = folder / "workers.log"
 
-    def start_worker(self, *options: str, within: Sequence[str] = (), **env: str) -> None:
+    def start_worker(
+        self,
+        *options: str,
+        within: Sequence[str] = (),
+        app: str = "tests.crash.workload:app",
+        **env: str,
+    ) -> None:
         """Start one; `within` is a command that runs the command after it somewhere else."""
-        command = [*within, sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
+        command = [*within, sys.executable, "-m", "mainspring", "--app", app]
         command += ["--url", self.url, "worker", "--lease", f"{self.lease}s", *options]
         self._start(command, env)
 

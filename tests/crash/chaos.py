@@ -56,10 +56,10 @@ def chaos(name: str, folder: Path, seconds: float, seed: int) -> Outcome:
             for _ in until(seconds):
                 time.sleep(chance.uniform(0.2, 1.0))
                 nemesis.strike()
-        return _outcome(place, nemesis)
+        return _outcome(name, place, nemesis)
 
 
-def _outcome(place: Arena, nemesis: Nemesis) -> Outcome:
+def _outcome(name: str, place: Arena, nemesis: Nemesis) -> Outcome:
     done = place.app.wait_until_idle(timeout=DRAIN)
     verdict = judge(read(place.history), place.ended())
     verdict.broken += nemesis.ended
@@ -68,7 +68,7 @@ def _outcome(place: Arena, nemesis: Nemesis) -> Outcome:
         verdict.broken.append(f"not worked off in {DRAIN} s: {place.app.counts()}")
     health = place.app.health()
     log = place.log.read_text(errors="replace")
-    return Outcome(health.engine, health.version, verdict, place.refused_ends(), log)
+    return Outcome(name, health.version, verdict, place.refused_ends(), log)
 
 
 def page(outcomes: list[Outcome], seconds: float, seed: int) -> str:
@@ -89,7 +89,7 @@ def page(outcomes: list[Outcome], seconds: float, seed: int) -> str:
         r = v.recoveries or [0.0]
         recovery = f"{statistics.median(r):.2f} / {max(r):.2f}"
         lines.append(
-            f"{f'{each.engine} {each.version}'[:24]:24}{v.inserted:>7}{v.begun:>7}{v.lost:>4}"
+            f"{each.version:24}{v.inserted:>7}{v.begun:>7}{v.lost:>4}"
             f"{v.doubled:>4}{v.unexplained:>4}{v.again:>6}{each.stale:>9}{recovery:>14}"
             f"{v.gap:>8.2f}"
         )
