@@ -53,6 +53,9 @@ def test_releases_work_side_by_side_and_what_nobody_knows_any_more_waits(
             time.sleep(0.1)
         assert {(job.state, job.attempt) for job in left} == {(State.SCHEDULED, 0)}
         assert orphan.id in {job.id for job in left}
+        leaving = place.workers.pop()
+        leaving.send_signal(signal.SIGTERM)
+        assert leaving.wait(60) == 0
         place.start_worker("--threads", "4", app="tests.crash.releases:old")
         assert orphan.result(timeout=30) >= 1, place.log.read_text()
         place.wait_until_done(60)
