@@ -9,6 +9,7 @@ import pytest
 
 from mainspring.job import NewJob
 from tests.crash.arena import Arena, arena, children, until
+from tests.crash.conftest import URLS
 from tests.crash.history import read
 from tests.crash.judge import judge
 from tests.crash.producer import producing
@@ -67,16 +68,17 @@ Worker(
 """
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgres", "redis"])
 def test_a_worker_that_takes_the_name_of_a_dead_one_takes_nothing_else(
-    tmp_path: Path, url: str
+    tmp_path: Path, engine: str
 ) -> None:
     """Two of one name at once, one is killed, and another of that name comes within its lease."""
-    with arena(tmp_path, url) as place:
+    with arena(tmp_path, URLS[engine](tmp_path)) as place:
         with producing(place, longer_now_and_then, many=2):
             for _ in range(2):
                 place.start_program(NAMESAKE)
-            wait_for_begins(place, 10)
             worker = place.workers.pop(0)
+            wait_until_a_long_one_runs(place, worker.pid)
             hits = [worker.pid, *children(worker.pid)]
             began = place.recorder.record("fault", who="a worker is killed", hits=hits)
             os.kill(worker.pid, signal.SIGKILL)
@@ -97,9 +99,12 @@ def longer_now_and_then(mark: str) -> NewJob[int]:
     return note.job(mark, 1.2 if mark.endswith("0") else 0.05)
 
 
-def wait_for_begins(place: Arena, jobs: int) -> None:
+def wait_until_a_long_one_runs(place: Arena, worker: int) -> None:
     for _ in until(60):
-        if sum(fact["op"] == "begin" for fact in read(place.history)) >= jobs:
+        facts = read(place.history)
+        ended = {fact["mark"] for fact in facts if fact["op"] == "end"}
+        its = {f["mark"] for f in facts if f["op"] == "begin" and f["parent"] == worker}
+        if any(mark.endswith("0") for mark in its - ended):
             return
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(place.log.read_text(errors="replace"))
