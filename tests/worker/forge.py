@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +149,36 @@ def meet(gate: str) -> None:
         pass
     with open(f"{gate}.go") as pipe:
         pipe.read()
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def spoil(what: str) -> int:
+    """Leaves its process in a state that the next job must not suffer from."""
+    match what:
+        case "no stdout":
+            sys.stdout = None  # type: ignore[assignment]
+        case "odd stdout":
+            sys.stdout = object()  # type: ignore[assignment]
+        case "closed stdout":
+            sys.stdout.close()
+        case "signals":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        case "fork":
+            if os.fork():
+                os.wait()
+    return os.getpid()
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def print_later(path: str) -> None:
+    """A program that it leaves behind prints when the job has ended."""
+    wait = f"while [ ! -e {path}.ended ]; do sleep 0.01; done"
+    subprocess.Popen(["sh", "-c", f"{wait}; echo late; : > {path}.printed"])
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def say(text: str) -> None:
+    print(text)
 
 
 app = Mainspring(os.environ.get("WORKSHOP_URL", "sqlite:///unused.db"), tasks)

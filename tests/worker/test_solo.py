@@ -239,3 +239,30 @@ def test_in_process_they_run_on_threads(make_house: Callable[..., House]) -> Non
 def test_a_batch_has_no_process_of_its_own() -> None:
     with pytest.raises(TaskError):
         Tasks().batch(runs_in="process")(lambda items: None)
+
+
+@pytest.mark.parametrize("what", ["no stdout", "odd stdout", "closed stdout", "fork"])
+def test_a_job_cannot_spoil_its_process_for_the_next(smithy: House, what: str) -> None:
+    smithy.start(process_slots=1)
+    first, second = smithy.app.enqueue_many([forge.spoil.job(what), forge.pid.job()])
+    assert first.result(timeout=15) == second.result(timeout=15)
+    assert first.refresh().attempt == 1
+
+
+def test_a_job_that_takes_over_signals_leaves_the_next_one_its_time_limit(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    smithy.app.enqueue(forge.spoil.job("signals")).result(timeout=15)
+    [job] = smithy.ended(smithy.app.enqueue(forge.outlast.job("sleeping")))
+    assert (job.state, job.reason) == (State.FAILED, "timed out")
+
+
+def test_what_is_printed_between_two_jobs_is_of_neither(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    path = smithy.folder / "later"
+    first = smithy.app.enqueue(forge.print_later.job(str(path)))
+    smithy.ended(first)
+    Path(f"{path}.ended").touch()
+    eventually(Path(f"{path}.printed").exists)
+    second = smithy.app.enqueue(forge.say.job("mine"))
+    smithy.ended(second)
+    assert (logs(smithy, first), logs(smithy, second)) == ([], ["mine"])
