@@ -67,6 +67,7 @@ class Children:
         self._not_before = 0.0
         self._quitting = False
         self._told = ""
+        self.reloads = 0
 
     @property
     def members(self) -> list[Member]:
@@ -124,9 +125,23 @@ class Children:
 
     def reload(self) -> None:
         """Replace all children, one after the other, by such that import the app anew."""
+        self._told = ""
         for member in self._members:
-            if not member.alone and not member.retired:
+            if member.elder is not None:
+                # It may have read what was there before, or hang in it.
+                member.elder.heir = None
+                member.elder = None
+                member.dismiss()
+            elif member.alone:
+                member.retire(self._grace)
+            elif not member.retired:
                 member.leaving = "there may be new code"
+        self.reloads += 1
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them are still to be replaced."""
+        return any(each.leaving and not each.retired for each in self.members)
 
     def scale(self, least: int, most: int) -> None:
         """Have at least and at most so many children in each family."""
@@ -223,6 +238,8 @@ class Children:
                 self._gone(member)
 
     def _opened(self, member: Member, hello: Hello) -> None:
+        if member.dismissed:
+            return
         self._unopened = 0
         self._told = ""
         if not member.solo:
@@ -242,6 +259,8 @@ class Children:
             heir.elder = None
         if (elder := member.elder) is not None:
             # Better the old one than none. Asked for again, it is tried again.
+            if not self._quitting:
+                log.warning("child %d could not be replaced, and goes on", elder.child.pid)
             elder.heir, elder.leaving = None, ""
             for each in self._members:
                 each.leaving = each.leaving if each.heir else ""
