@@ -60,6 +60,7 @@ PARENT_SIDE = {
         *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
         *("listener", "station", "office", "contact", "audit", "identity"),
         *("spawn", "member", "verdict", "scaling", "steering", "outbox"),
+        *("vitals", "health", "systemd", "watch"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""
