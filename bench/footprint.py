@@ -1,14 +1,12 @@
 """What a worker costs: memory and processor time at rest, the time to its first job, imports."""
 
-import os
 import subprocess
 import sys
 import time
 
 from bench.app import stamp
+from bench.family import cpu_seconds, family
 from bench.measure import ROOT, Figure, fresh, worker
-
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def run(times: int) -> list[Figure]:
@@ -18,12 +16,12 @@ def run(times: int) -> list[Figure]:
         with fresh() as app, worker(app) as process:
             app.enqueue(stamp.job()).result(timeout=10)
             time.sleep(1)
-            family = _family(process.pid)
-            start, spent = time.perf_counter(), sum(map(_cpu_seconds, family))
+            pids = family(process.pid)
+            start, spent = time.perf_counter(), sum(map(cpu_seconds, pids))
             time.sleep(10)
-            spent = sum(map(_cpu_seconds, family)) - spent
+            spent = sum(map(cpu_seconds, pids)) - spent
             cpu.append(100 * spent / (time.perf_counter() - start))
-            pss.append(sum(map(_pss, family)) / 1e6)
+            pss.append(sum(map(_pss, pids)) / 1e6)
     return [
         Figure("idle worker, parent and one child, PSS", "MB", pss),
         Figure("idle worker, processor time", "%", cpu),
@@ -47,20 +45,6 @@ def _import_time() -> float:
     return float(out.stdout) * 1000
 
 
-def _family(pid: int) -> list[int]:
-    pids = [pid]
-    for parent in pids:
-        with open(f"/proc/{parent}/task/{parent}/children") as children:
-            pids += [int(child) for child in children.read().split()]
-    return pids
-
-
 def _pss(pid: int) -> int:
     with open(f"/proc/{pid}/smaps_rollup") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _cpu_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.app import tasks
-from bench.places import PLACES, ROOT
+from bench.places import PLACES, ROOT, Place
 from mainspring import Mainspring
 
 
@@ -47,22 +47,27 @@ class Figure:
         }
 
 
-_urls: Callable[[], str] | None = None
+_place: Place | None = None
 
 
 @contextlib.contextmanager
 def stores(name: str) -> Iterator[None]:
     """Measure on stores of this kind (see `bench.places`) in the block."""
-    global _urls
-    with PLACES[name]() as _urls:
+    global _place
+    with PLACES[name]() as _place:
         yield
+
+
+def place() -> Place:
+    """Where the stores are that are measured."""
+    assert _place is not None, "measure in a block of `stores`"
+    return _place
 
 
 @contextlib.contextmanager
 def fresh() -> Iterator[Mainspring]:
     """A new store."""
-    assert _urls is not None
-    app = Mainspring(_urls(), tasks)
+    app = Mainspring(place().store(), tasks)
     try:
         yield app
     finally:
@@ -70,14 +75,21 @@ def fresh() -> Iterator[Mainspring]:
 
 
 @contextlib.contextmanager
-def worker(app: Mainspring, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    app: Mainspring, *options: str, module: str = "bench.app:app"
+) -> Iterator[subprocess.Popen[bytes]]:
     """`mainspring worker` in a process of its own, ready to take jobs; stopped at the end."""
-    command = [sys.executable, "-m", "mainspring", "--app", "bench.app:app", "--url", app.url]
+
+    def running() -> int:
+        return sum(each.state == "running" for each in app.workers())
+
+    before = running()
+    command = [sys.executable, "-m", "mainspring", "--app", module, "--url", app.url]
     process = subprocess.Popen(
         [*command, "worker", *options], env=os.environ | {"BENCH_URL": app.url}, cwd=ROOT
     )
     try:
-        wait_until(lambda: any(w.state == "running" for w in app.workers()), 20, "a worker")
+        wait_until(lambda: running() > before, 20, "a worker")
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

@@ -5,7 +5,7 @@ import tempfile
 import time
 
 from bench.app import FILL
-from bench.measure import ROOT
+from bench.places import ROOT
 
 PAYLOAD = b'{"n":123456,"fill":"%b"}' % FILL.encode()
 

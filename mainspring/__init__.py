@@ -6,6 +6,7 @@ from mainspring.durations import Duration
 from mainspring.errors import (
     Cancel,
     ConfigError,
+    ForeignConnection,
     IdConflict,
     Interrupted,
     InvalidArguments,
@@ -59,6 +60,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "Duration",
+    "ForeignConnection",
     "IdConflict",
     "Interrupted",
     "InvalidArguments",

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
@@ -37,8 +37,10 @@ from mainspring.options import Options, apply, given_id, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
 from mainspring.results import Waiter
+from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
+from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
 
 if TYPE_CHECKING:
@@ -162,15 +164,24 @@ class Mainspring(Operations):
         threads: int = 8,
         tasks: int = 1000,
         processes: int = 1,
+        max_processes: int | None = None,
         process_slots: int | None = None,
+        priorities: tuple[int, int] | None = None,
+        max_jobs: int | None = None,
+        max_age: Duration | None = None,
+        max_memory: Size | None = None,
         in_process: bool = False,
         lease: Duration = 15.0,
         grace: Duration = 30.0,
     ) -> "Worker":
         """A worker for these queues, in this order, or for all: `run()` it, or use it in `with`.
 
-        Each of `processes` children runs up to `threads` functions on threads and `tasks`
-        coroutines. They import this app, so it must be a global of a module. `in_process=True`
+        Each of `processes` children (`max_processes` while much waits) runs up to `threads`
+        functions on threads and `tasks` coroutines; tasks that want a process of their own have
+        `process_slots`. A child is replaced after `max_jobs`, `max_age` or at `max_memory`.
+        `priorities`, the lowest and the highest, leave jobs of others to other workers.
+
+        The children import this app, so it must be a global of a module. `in_process=True`
         runs everything here: for tests and small services, since a function that computes delays
         the worker's own work. A stop waits up to `grace` for running jobs.
         """
@@ -184,7 +195,12 @@ class Mainspring(Operations):
             threads=threads,
             tasks=tasks,
             processes=processes,
+            max_processes=max_processes,
             process_slots=process_slots,
+            priorities=priorities,
+            max_jobs=max_jobs,
+            max_age=max_age,
+            max_memory=max_memory,
             in_process=in_process,
             lease=lease,
             grace=grace,
@@ -259,19 +275,27 @@ class Mainspring(Operations):
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
         records = self._read(known) if known else []
-        return self._handles(jobs, inserted, records, tx, task)
+        return self._handles(jobs, inserted, records, tx is not None, task)
 
     async def aput(
         self, jobs: Sequence[NewJob[Any]], *, tx: Any = None, task: Task[..., Any] | None = None
     ) -> list[Job[Any]]:
         """The async twin of `put`."""
-        if tx is not None:  # the connection belongs to this thread
-            return self.put(jobs, tx=tx, task=task)
+        if tx is not None:
+            return await self._put_within(jobs, tx, task)
         self._weigh(jobs)
         inserted = await self._open().intake.insert(jobs)
         known = _known(inserted)
         records = await self._aread(known) if known else []
-        return self._handles(jobs, inserted, records, None, task)
+        return self._handles(jobs, inserted, records, False, task)
+
+    async def _put_within(
+        self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
+    ) -> list[Job[Any]]:
+        if not is_async(tx):  # the connection belongs to this thread
+            return self.put(jobs, tx=tx, task=task)
+        loop = OnLoop(tx)
+        return await loop.lend(partial(self.put, jobs, tx=loop, task=task))
 
     def _read(self, ids: list[bytes]) -> list[Record | None]:
         return self.store.get(ids)
@@ -322,7 +346,7 @@ class Mainspring(Operations):
         jobs: Sequence[NewJob[Any]],
         inserted: Sequence[Inserted],
         records: Sequence[Record | None],
-        tx: Any,
+        uncommitted: bool,
         task: Task[..., Any] | None,
     ) -> list[Job[Any]]:
         """What the caller gets; `records` are of the jobs that were there already."""
@@ -332,7 +356,7 @@ class Mainspring(Operations):
                 self.events.emit(Enqueued(job, answer))
         if not records:
             return [
-                Job(self, None, task, job, answer, now, tx)
+                Job(self, None, task, job, answer, now, uncommitted)
                 for job, answer in zip(jobs, inserted, strict=True)
             ]
         there = {record.id: record for record in records if record is not None}
@@ -340,7 +364,7 @@ class Mainspring(Operations):
         for job, answer in zip(jobs, inserted, strict=True):
             id = answer.duplicate_of or answer.id
             mine = replace(job, id=id)
-            handles.append(Job(self, there.get(id), task, mine, answer, now, tx))
+            handles.append(Job(self, there.get(id), task, mine, answer, now, uncommitted))
         return handles
 
     def _open(self) -> "_Opened":

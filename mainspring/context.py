@@ -1,8 +1,8 @@
 """Context: what a running job knows of itself and may say. Costs next to nothing to make."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from mainspring.errors import InvalidArguments, InvalidState, TransactionError
 from mainspring.job import Claimed, Policy, Succeeded, encode_policy
 from mainspring.lifecycle import decide
 from mainspring.store import Note, Store
+from mainspring.transactions import OnLoop
 
 LONGEST_LINE = 8192
 """Characters of a log line or note; the rest is cut off."""
@@ -156,22 +157,34 @@ class Context:
         self._channel.note(Note(self._job.number, self._job.token, at, clean, percent))
 
     @contextmanager
-    def transaction(self, result: object = None) -> Iterator[Any]:
+    def transaction(self, result: object = None, *, tx: Any = None) -> Iterator[Any]:
         """A connection whose commit completes the job with this result, or neither happens.
 
-        Leaving the block well commits; an exception rolls back. What the function returns
-        afterwards counts for nothing. `LeaseLost`, `TransactionError` (open beyond a third of the
-        lease, a second one in one attempt), `InvalidState` outside a job, `Unsupported` by this
-        engine, `ResultTooLarge`.
+        With `tx` it is this connection or session, on which no transaction may be open. Leaving
+        the block well commits; an exception rolls back. What the function returns afterwards counts
+        for nothing. `LeaseLost`, `TransactionError` (open beyond a third of the lease, a second
+        one in one attempt), `InvalidState` outside a job, `Unsupported` by this engine,
+        `ResultTooLarge`.
         """
+        with self._completing(result, tx) as connection:
+            yield connection
+        self.settled = True
+
+    @asynccontextmanager
+    async def atransaction(self, result: object = None, *, tx: Any = None) -> AsyncIterator[Any]:
+        """The async twin of `transaction`, with an async connection: `tx`, or one that is made."""
+        loop = OnLoop(tx)
+        async with loop.within(self._completing(result, loop)) as connection:
+            yield connection
+        self.settled = True
+
+    def _completing(self, result: object, connection: Any) -> AbstractContextManager[Any]:
         if self.settled:
             raise TransactionError("this attempt has completed its job already")
         encoded = codec.encode_result(result, f"result of {self.task}", LARGEST_RESULT.get())
         transition = decide(self._job, Succeeded(encoded))
-        lease = self._channel.lease
-        with self._channel.store().transaction(self._job, transition, lease=lease) as connection:
-            yield connection
-        self.settled = True
+        store, lease = self._channel.store(), self._channel.lease
+        return store.transaction(self._job, transition, lease=lease, connection=connection)
 
     def cancel(self) -> None:
         """Tell the function to stop. For the worker: a program calls `job.cancel()`."""

@@ -10,6 +10,7 @@ MainspringError
 │   │   ├── PayloadTooLarge
 │   │   └── ResultTooLarge
 │   ├── TransactionError      `tx=` or `transaction()` was used in a way that cannot be safe
+│   │   ├── ForeignConnection the connection is none to this store
 │   │   └── NotImmediate      the caller's SQLite transaction was not begun with IMMEDIATE
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
@@ -89,6 +90,10 @@ class ResultTooLarge(InvalidArguments):
 
 class TransactionError(MainspringError):
     """A transaction was used in a way that cannot be safe."""
+
+
+class ForeignConnection(TransactionError):
+    """The connection given is none to this store: of another kind, or to another place."""
 
 
 class NotImmediate(TransactionError):

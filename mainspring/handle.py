@@ -64,7 +64,7 @@ class Job(Identified, Generic[R_co]):
     an async twin with an "a" in front.
     """
 
-    __slots__ = ("_answer", "_at", "_home", "_new", "_reader", "_record", "_tx")
+    __slots__ = ("_answer", "_at", "_home", "_new", "_reader", "_record", "_uncommitted")
 
     def __init__(
         self,
@@ -74,16 +74,17 @@ class Job(Identified, Generic[R_co]):
         new: NewJob[Any] | None = None,
         answer: Inserted | None = None,
         at: int = 0,
-        tx: Any = None,
+        uncommitted: bool = False,
     ) -> None:
-        """Either `record` is given, or what was inserted, with the store's answer and when."""
+        """Either `record` is given, or what was inserted, with the store's answer and when, and
+        whether that was in a transaction of the caller's."""
         self._home = home
         self._record = record
         self._reader = reader
         self._new = new
         self._answer = answer
         self._at = at
-        self._tx = tx
+        self._uncommitted = uncommitted
 
     @property
     def record(self) -> Record:
@@ -227,7 +228,7 @@ class Job(Identified, Generic[R_co]):
         """
         if not self._ended():
             _refuse_on_loop()
-            self._refuse_in_transaction()
+            self._refuse_uncommitted()
             if current().number:
                 text = "a job waits for another job: if all do, none is left to run them"
                 warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -241,7 +242,7 @@ class Job(Identified, Generic[R_co]):
     async def aresult(self, timeout: Duration | None = None) -> R_co:
         """The async twin of `result`."""
         if not (self.record.state.final and await self._aended()):
-            self._refuse_in_transaction()
+            await self._arefuse_uncommitted()
             try:
                 record = await self._home.waiter.await_(self._id, _seconds(timeout))
             except TimeoutError:
@@ -339,11 +340,16 @@ class Job(Identified, Generic[R_co]):
 
     _alate = in_thread(_late)
 
-    def _refuse_in_transaction(self) -> None:
-        if getattr(self._tx, "in_transaction", False):
+    def _refuse_uncommitted(self) -> None:
+        if not self._uncommitted:
+            return
+        if self._home.store.get([self._id]) == [None]:
             raise TransactionError(
                 f"job #{self.number} cannot run before the transaction it was made in is committed"
             )
+        self._uncommitted = False
+
+    _arefuse_uncommitted = in_thread(_refuse_uncommitted)
 
     def _outcome(self) -> R_co:
         record = self.record

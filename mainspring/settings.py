@@ -13,8 +13,19 @@ from typing import Any
 
 from mainspring.durations import Duration, microseconds
 from mainspring.errors import ConfigError, InvalidArguments
+from mainspring.sizes import MB, TB, Size, in_bytes
 
 PREFIX = "MAINSPRING_"
+FLAGS = {
+    "max_processes": "max",
+    "process_slots": "process-slots",
+    "max_jobs": "max-jobs",
+    "max_age": "max-age",
+    "max_memory": "max-memory",
+    "pools": "pool",
+}
+"""Flags that are not called as their settings are."""
+
 FILE, TABLE_FILE = "mainspring.toml", "pyproject.toml"
 
 
@@ -31,6 +42,12 @@ class Configuration:
     app: str | None = None
     queues: tuple[str, ...] = ()
     processes: int | None = None
+    max_processes: int | None = None
+    process_slots: int | None = None
+    max_jobs: int | None = None
+    max_age: Duration | None = None
+    max_memory: Size | None = None
+    pools: tuple[str, ...] = ()
     concurrency: int | None = None
     threads: int | None = None
     tasks: int | None = None
@@ -69,7 +86,7 @@ def _given(
 ) -> Iterator[tuple[str, Any, str]]:
     for name, value in arguments.items():
         if value is not None:
-            yield name, value, f"--{name}"
+            yield name, value, f"--{FLAGS.get(name, name)}"
     for name in _READERS:
         variable = PREFIX + name.upper()
         if environment.get(variable):
@@ -148,6 +165,30 @@ def _whole(most: int) -> Callable[[object, Mapping[str, str]], int]:
     return read
 
 
+def _processes(value: object, environment: Mapping[str, str]) -> int:
+    return cores() if value == "auto" else _whole(256)(value, environment)
+
+
+def _size(value: Any, _: Mapping[str, str]) -> Size:
+    in_bytes(value, "memory", 16 * MB, TB)
+    checked: Size = value
+    return checked
+
+
+def _pools(value: object, _: Mapping[str, str]) -> tuple[str, ...]:
+    pools = tuple(value.split()) if isinstance(value, str) else value
+    if not isinstance(pools, list | tuple) or not all(isinstance(each, str) for each in pools):
+        raise InvalidArguments(f'expected pools, such as ["mail=2:8", "*=4"], got {value!r}')
+    return tuple(pools)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _duration(value: Any, _: Mapping[str, str]) -> Duration:
     microseconds(value)
     checked: Duration = value
@@ -158,7 +199,13 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "url": _url,
     "app": _app,
     "queues": _queues,
-    "processes": _whole(256),
+    "processes": _processes,
+    "max_processes": _processes,
+    "process_slots": _processes,
+    "max_jobs": _whole(10**12),
+    "max_age": _duration,
+    "max_memory": _size,
+    "pools": _pools,
     "concurrency": _whole(10_000),
     "threads": _whole(10_000),
     "tasks": _whole(100_000),

@@ -164,12 +164,14 @@ class Line(Struct, frozen=True):
 
 class Health(Struct, frozen=True, kw_only=True):
     """How the store stands: `durability` and `version` in words, `warnings` that say what to do,
-    `figures` such as file and log sizes in bytes."""
+    `figures` such as file and log sizes in bytes; `place`: in what of the server it is, and by what
+    way, where the URL does not tell."""
 
     engine: str
     version: str
     schema: int
     durability: str
+    place: str = ""
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, float] = {}
 
@@ -264,7 +266,8 @@ class Store(Protocol):
         Repeatable: an id that is there with the same content is answered again. A taken unique
         key is answered as a duplicate, replaces the waiting holder or raises, as the job says;
         but if jobs of this call wait on each other, it raises and nothing is stored.
-        With `connection` it is part of the caller's transaction.
+        With `connection` it is part of the caller's transaction. One of an event loop's comes
+        from a thread, as `transactions.OnLoop`; here as in `transaction`.
         `IdConflict`, `UniqueTaken`, `UnknownDependency`, `NotImmediate`, `InvalidArguments` (a
         cycle).
         """
@@ -319,12 +322,13 @@ class Store(Protocol):
         ...
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
         """A connection in a transaction that commits together with the transition, or not at all.
 
         Leaving the block well applies the transition (fenced) and commits; an exception rolls
-        back. `LeaseLost`; `TransactionError` when it was open beyond a third of the lease;
+        back. `connection` is the caller's, on which no transaction is open; left out, one is lent.
+        `LeaseLost`; `TransactionError` when it was open beyond a third of the lease;
         `Unsupported` where the engine has no such thing.
         """
         ...

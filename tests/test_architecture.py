@@ -59,7 +59,17 @@ PARENT_SIDE = {
     for name in (
         *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
         *("listener", "station", "office", "contact", "audit", "identity"),
-        *("spawn", "member", "verdict", "scaling", "steering", "outbox"),
+        *(
+            "spawn",
+            "member",
+            "verdict",
+            "scaling",
+            "steering",
+            "outbox",
+            "signals",
+            "pools",
+            "tally",
+        ),
         *("vitals", "health", "systemd", "watch"),
     )
 }
@@ -210,7 +220,7 @@ def test_only_the_postgres_engine_imports_psycopg() -> None:
 
 
 def test_an_engine_knows_values_and_the_contract_and_nothing_above() -> None:
-    allowed = VALUES | {"mainspring.ids", "mainspring.settings"}
+    allowed = VALUES | {"mainspring.ids", "mainspring.settings", "mainspring.transactions"}
     assert not offences(
         (module, name)
         for module, name in edges()

@@ -43,7 +43,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.rivals",
-        description="Measure other task queues under the same workloads. Takes about 3 minutes; "
+        description="Measure other task queues under the same workloads. Takes about 10 minutes; "
         "the first run also installs them, each into an environment of its own.",
     )
     parser.add_argument(

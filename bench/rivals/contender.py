@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bench.rivals.environment import Entry
 from bench.rivals.errors import RivalFailed
 from bench.rivals.kill_check import KillCheck
 from bench.rivals.site import Site
@@ -25,13 +26,18 @@ class Contender:
     All raise RivalFailed if the rival's own processes end or do not start to work.
     """
 
-    name: str
+    entry: Entry
     site: Site
     kill_check: KillCheck
 
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
     def describe(self) -> dict[str, Any]:
-        """Its title and its settings in words."""
-        return dict(self.site.ask("describe"))
+        """Its title, what is installed for it, and its settings in words."""
+        versions = list(self.entry.requirements)
+        return {"rival": self.name, "versions": versions, **self.site.ask("describe")}
 
     def single(self, jobs: int = SINGLES) -> float:
         """Enqueued jobs per second, one call after the other, no worker running."""

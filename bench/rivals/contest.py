@@ -1,18 +1,18 @@
 """The contest: who takes part, in which order everything is measured, and what comes of it."""
 
-import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.rivals import environment, redis_server
+from bench.rivals import environment
 from bench.rivals.contender import Contender
 from bench.rivals.environment import Entry
 from bench.rivals.errors import CannotRun, RivalFailed
 from bench.rivals.kill_check import KillCheck
 from bench.rivals.site import Site
+from bench.rivals.stores import Stores
 
 CACHE = Path(__file__).parents[2] / ".bench"
 """Where the environments are kept: in the project's root, ignored by git."""
@@ -38,7 +38,7 @@ def run(
     if jobs < 1:
         raise CannotRun(f"jobs must be 1 or more, not {jobs}")
     with lineup(names, cache=cache, say=say) as contenders:
-        results = {one.name: {"rival": one.name, **one.describe()} for one in contenders}
+        results = {one.name: one.describe() for one in contenders}
 
         def everyone(key: str, measure: Callable[[Contender], object]) -> None:
             for one in contenders:
@@ -71,29 +71,30 @@ def attempt(
 
 @contextmanager
 def lineup(
-    names: Sequence[str] | None = None, *, cache: Path = CACHE, say: Say = lambda line: None
+    names: Sequence[str] | None = None,
+    *,
+    running: Mapping[str, str] | None = None,
+    cache: Path = CACHE,
+    say: Say = lambda line: None,
 ) -> Iterator[list[Contender]]:
-    """The rivals ready to be measured: installed, with empty stores and a Redis server if needed.
+    """The rivals ready to be measured: installed, with empty stores and the servers they need.
 
-    For runs that take turns with something else. Raises CannotRun as `run` does.
+    For runs that take turns with something else. `running` has the URLs of servers that are there
+    already, by the kind of store ("redis", "postgres"). Raises CannotRun as `run` does.
     """
     wanted = dict.fromkeys(names or environment.names())
     entries = [environment.read_entry(name) for name in wanted]
     cache = environment.open_cache(cache)
     # Marks are kept in memory: a store that syncs its file would write them out as well.
     memory = Path("/dev/shm") if Path("/dev/shm").exists() else cache
-    databases = itertools.count()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=cache)))
         marks = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=memory)))
-        redis = ""
-        if any(entry.store == "redis" for entry in entries):
-            redis = stack.enter_context(redis_server.private_redis(home / "redis"))
+        stores = stack.enter_context(Stores(running or {}))
 
         def open_site(entry: Entry, installed: Path, purpose: str) -> Site:
             folder = home / entry.name / purpose
-            redis_url = f"{redis}/{next(databases)}"
-            store = redis_url if entry.store == "redis" else str(folder / "queue.db")
+            store = stores.make(entry.store, folder)
             marks_file = marks / f"{entry.name}-{purpose}"
             return stack.enter_context(Site(entry.name, installed, store, folder, marks_file))
 
@@ -102,5 +103,5 @@ def lineup(
             say(f"{entry.name}: environment")
             installed = environment.make(entry, cache)
             check = stack.enter_context(KillCheck(open_site(entry, installed, "killed")))
-            contenders.append(Contender(entry.name, open_site(entry, installed, "measured"), check))
+            contenders.append(Contender(entry, open_site(entry, installed, "measured"), check))
         yield contenders

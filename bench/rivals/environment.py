@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +24,14 @@ class Entry:
 
     name: str
     store: str
-    """"redis" or "sqlite"."""
+    """"redis", "postgres" or "sqlite"."""
     requirements: tuple[str, ...]
 
 
-def names() -> list[str]:
-    """The rivals there are: one for each file `inside/on_NAME.py`."""
-    return sorted(path.stem.removeprefix("on_") for path in INSIDE.glob("on_*.py"))
+def names(stores: Collection[str] | None = None) -> list[str]:
+    """The rivals there are, one for each file `inside/on_NAME.py`; only those on such stores."""
+    found = sorted(path.stem.removeprefix("on_") for path in INSIDE.glob("on_*.py"))
+    return [name for name in found if stores is None or read_entry(name).store in stores]
 
 
 def read_entry(name: str) -> Entry:

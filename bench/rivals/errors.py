@@ -1,8 +1,8 @@
 """What can go wrong in a run: nothing can be measured at all, or one rival fell over."""
 
+from bench.errors import CannotRun
 
-class CannotRun(Exception):
-    """Something is missing or asked for wrongly; the message says what to do."""
+__all__ = ["CannotRun", "RivalFailed"]
 
 
 class RivalFailed(Exception):

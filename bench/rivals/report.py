@@ -30,6 +30,7 @@ def note(result: Result, jobs: int) -> list[str]:
     settings = result["settings"]
     lines = [
         result["title"],
+        f"  {', '.join(pin.replace('==', ' ') for pin in result['versions'])}",
         f"  1 process: {settings['one']}",
         f"  2 processes and latency: {settings['two']}",
         f"  {SLEEPS:,} × 0.1 s: {settings['sleeps']}",

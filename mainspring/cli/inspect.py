@@ -88,6 +88,7 @@ def _of_store(url: str, health: Health, newest: list[Job[Any]]) -> dict[str, Any
     facts: dict[str, Any] = {
         "url": without_password(url),
         "engine": health.version,
+        **({"place": health.place} if health.place else {}),
         "schema": health.schema,
         "durability": health.durability,
         "clock": utc(now),

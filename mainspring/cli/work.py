@@ -30,6 +30,7 @@ from mainspring.job import State
 from mainspring.settings import Configuration
 
 if TYPE_CHECKING:
+    from mainspring.worker.pools import Pool
     from mainspring.worker.worker import Worker
 
 GRACE_RAN_OUT = 75
@@ -46,54 +47,123 @@ PROCESSES, THREADS = 1, 8
 )
 @click.option("--threads", metavar="N", help="Functions on threads at once, in each process.")
 @click.option("--tasks", metavar="N", help="Coroutines at once, in each process.")
-@click.option("--processes", metavar="N", help="Processes that run jobs; 1 by default.")
+@click.option(
+    "--processes",
+    "--min",
+    "processes",
+    metavar="N|auto",
+    help="Processes that run jobs; 1 by default, auto: one for each processor.",
+)
+@click.option(
+    "--max", "max_processes", metavar="N|auto", help="As many of them at most, while much waits."
+)
+@click.option(
+    "--process-slots",
+    metavar="N|auto",
+    help="Processes for tasks that want one of their own; by default one for each processor.",
+)
+@click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="QUEUES=N[:MAX]",
+    help='Processes of their own for queues, such as "mail=2:8", for all, "*=4", or for priorities,'
+    ' "*@5=1" (5 and higher). More than one may be given.',
+)
+@click.option("--max-jobs", metavar="N", help="Replace a process after so many jobs.")
+@click.option("--max-age", metavar="TIME", help="Replace a process after so long.")
+@click.option("--max-memory", metavar="SIZE", help='Replace one that takes so much, as "1GB".')
 @click.option("--queues", metavar="A,B", help="Which, in this order; all by default.")
 @click.option("--lease", metavar="TIME", help="How long jobs outlive a dead worker's silence.")
 @click.option("--grace", metavar="TIME", help="How long jobs may go on after the first signal.")
 @click.option("--health", metavar="PORT|HOST:PORT|FILE", help="Where probes ask how it is.")
 @click.option("--reload", is_flag=True, help="Load the app anew when its code changes.")
 @click.option("--quiet", is_flag=True, help="Do not tell of each attempt that failed.")
-def worker(place: Place, quiet: bool, reload: bool, **arguments: str | None) -> int:
+def worker(
+    place: Place, quiet: bool, reload: bool, pools: tuple[str, ...], **arguments: str | None
+) -> int:
     """Run jobs until SIGTERM or Ctrl-C; twice: until now.
 
     Needs --app. This process does the queue's work and imports none of it; the processes that run
     the jobs do.
     """
+    from mainspring.worker.pools import Pools
     from mainspring.worker.worker import Worker
 
-    settings = place.store_settings(**arguments)
+    settings = place.store_settings(pools=pools or None, **arguments)
     if settings.app is None:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
     with blame("app", settings):
         _find(settings.app)
     if settings.url:
         refuse_unreachable(settings.url, new=True, said=True)
-    processes = settings.processes or PROCESSES
+    teams = _teams(settings)
     threads = settings.threads or settings.concurrency or THREADS
+    with blame("app", settings), blame("url", settings):
+        common = _options(settings) | {"url": settings.url, "app": settings.app}
+        running = Pools(
+            [Worker(events=_told(each, threads, quiet), **common, **_own(each)) for each in teams]
+        )
+        with attended(running.workers, settings, running.reload if reload else None):
+            running.run()
+    if place.as_json:
+        names = [each.name for each in running.workers]
+        place.answer({"workers": names, "handed_back": running.handed_back}, "")
+    return GRACE_RAN_OUT if running.cut_short else 0
+
+
+def _teams(settings: Configuration) -> "list[Pool]":
+    """The pools that are wanted: one, unless more are named."""
+    from mainspring.worker.pools import Pool
+
+    if not settings.pools:
+        least = settings.processes or PROCESSES
+        return [Pool(settings.queues, None, least, settings.max_processes or least)]
+    for other in ("queues", "processes", "max_processes"):
+        if getattr(settings, other):
+            raise InvalidArguments(
+                f"expected {settings.origins['pools']} or {settings.origins[other]}, got both:"
+                " a pool says which queues it takes and how many processes it has"
+            )
+    with blame("pools", settings):
+        return [Pool.read(text) for text in settings.pools]
+
+
+def _options(settings: Configuration) -> dict[str, Any]:
+    """What all pools have in common, as far as it was said."""
     chosen: dict[str, Any] = {
+        "threads": settings.threads or settings.concurrency,
         "tasks": settings.tasks or settings.concurrency,
+        "process_slots": settings.process_slots,
         "lease": settings.lease,
         "grace": settings.grace,
+        "max_jobs": settings.max_jobs,
+        "max_age": settings.max_age,
+        "max_memory": settings.max_memory,
     }
-    queues = f"queues {', '.join(settings.queues)}" if settings.queues else "all queues"
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _own(pool: "Pool") -> dict[str, Any]:
+    """What a pool has for itself."""
+    return {
+        "queues": pool.queues or None,
+        "priorities": pool.priorities,
+        "processes": pool.least,
+        "max_processes": pool.most if pool.most > pool.least else None,
+    }
+
+
+def _told(pool: "Pool", threads: int, quiet: bool) -> Bus:
+    """What is said of a pool on stderr."""
+    queues = f"queues {', '.join(pool.queues)}" if pool.queues else "all queues"
+    if pool.priorities is not None:
+        queues += " with priorities {} to {}".format(*pool.priorities)
+    processes = f"{pool.least}" if pool.most == pool.least else f"{pool.least} to {pool.most}"
     events = told_on_stderr(f"{queues}, {processes} x {threads}")
     if not quiet:
         events.on(AttemptFailed, partial(_say, _failure))
-    with blame("app", settings), blame("url", settings):
-        worker = Worker(
-            url=settings.url,
-            app=settings.app,
-            queues=settings.queues or None,
-            processes=processes,
-            threads=threads,
-            events=events,
-            **{name: value for name, value in chosen.items() if value is not None},
-        )
-        with attended([worker], settings, worker.reload if reload else None):
-            worker.run()
-    if place.as_json:
-        place.answer({"worker": worker.name, "handed_back": worker.handed_back}, "")
-    return GRACE_RAN_OUT if worker.cut_short else 0
+    return events
 
 
 @contextmanager

@@ -4,6 +4,7 @@ the process has died."""
 
 import contextlib
 import faulthandler
+import io
 import os
 import sys
 import time
@@ -32,14 +33,14 @@ class Capture:
         self._screen = os.dup(2)
         self._from = self._kept = 0
         self._next_look = 0.0
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        _flush()
         for output in _OUTPUTS:
             os.dup2(file, output)
         for stream in (sys.stdout, sys.stderr):
-            # A whole line is in the file when it is printed: a crash takes none along.
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-        faulthandler.enable()
+            if isinstance(stream, io.TextIOWrapper):  # an app may have put something else there
+                # A whole line is in the file when it is printed: a crash takes none along.
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        faulthandler.enable(file)
 
     def begin(self) -> None:
         """A job begins: what comes from now on is its own, what came since the last one is of
@@ -58,9 +59,7 @@ class Capture:
 
     def end(self) -> list[str]:
         """All lines that were not told yet."""
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # it may be anything by now
-                stream.flush()
+        _flush()
         if not os.fstat(self._file).st_size:
             return []
         return self._collect(to_its_end=True)
@@ -93,6 +92,12 @@ class Capture:
         if len(data) > room:
             told.append(f"[more than {MOST >> 10} kB of output: the rest is left out]")
         return told
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # whatever an app has put there
+            stream.flush()
 
 
 def lines(data: bytes) -> Iterator[str]:

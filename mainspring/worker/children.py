@@ -266,7 +266,9 @@ class Children:
                 each.leaving = each.leaving if each.heir else ""
         departure = member.depart(quitting=self._quitting)
         opened = member.station.open
-        if not departure.asked and not departure.why and not (member.alone and opened):
+        # One that a job has killed says nothing about the next; that job goes by its own policy.
+        blameless = departure.asked or departure.why or departure.begun
+        if not blameless and not (member.alone and opened):
             status = departure.status
             self._pause(time.monotonic() - member.born, status, opened=opened)
         self._desk.ended(departure)

@@ -11,6 +11,8 @@ from functools import partial
 from operator import attrgetter
 from queue import Empty, SimpleQueue
 
+from msgspec.structs import replace
+
 from mainspring.events import (
     AttemptFailed,
     Bus,
@@ -25,7 +27,7 @@ from mainspring.events import (
     WorkerStopping,
 )
 from mainspring.ids import new_token
-from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown, Transition
+from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Counts, Exchanged, Grant, Note, Presence, Pulse, Store
 from mainspring.worker.capture import notes
@@ -36,6 +38,7 @@ from mainspring.worker.office import Office
 from mainspring.worker.outbox import Outbox
 from mainspring.worker.station import Departure, Station
 from mainspring.worker.steering import Steering
+from mainspring.worker.tally import Tally
 from mainspring.worker.usage import Usage
 from mainspring.worker.verdict import verdict
 from mainspring.worker.wire import Hello, Recall, Report, Stop
@@ -66,7 +69,7 @@ class Pump:
     ) -> None:
         self.phase: Phase = "starting"
         self.error: BaseException | None = None
-        self.handed_back = self.cut_short = self.processed = self.failed = 0
+        self.tally = Tally()
         self._usage = Usage()
         self._me = me
         self._events = events
@@ -80,7 +83,7 @@ class Pump:
         self._look_at_leases = 0.0
         self.turned = time.monotonic()
         self._told_unknown: set[str] = set()
-        self.is_away = self._listening = False
+        self.is_away = self._listening = self._tells_anew = False
         self._hungry = True
         self._due = self._deadline = float("inf")
 
@@ -149,8 +152,14 @@ class Pump:
 
     def presence(self) -> Presence:
         """What the worker tells of itself."""
-        told = (self.processed, self.failed, self._usage.look())
-        return self._me.presence(self.phase, self.crew, self._dealer, *told)
+        told = (self.tally.processed, self.tally.failed, self._usage.look())
+        presence = self._me.presence(self.phase, self.crew, self._dealer, *told)
+        if self._tells_anew:
+            # What a worker tells of for the first time makes jobs due that nobody could run, and
+            # a child that has just come may know newer versions of the same tasks.
+            self._tells_anew = False
+            return replace(presence, tasks=())
+        return presence
 
     def known(self) -> set[tuple[int, int]]:
         """Number and token of every job that waits or runs here or is still to be written."""
@@ -334,6 +343,8 @@ class Pump:
             self._events.emit(WorkerStarted(self._me.name, self._url or hello.url))
             self._required_office().keeper.hurry()
             self._on_open()
+        else:
+            self._tells_anew = True
 
     def reported(self, station: Station, report: Report) -> None:
         """Jobs have ended, or told something."""
@@ -344,10 +355,10 @@ class Pump:
         self._outbox.pending += ended.transitions
         for job, transition in ended.failed:
             self._events.emit(AttemptFailed(job, transition, self._me.name))
-        self._count(ended.transitions)
+        self.tally.count(ended.transitions, stopping=self.phase in STOPPING)
         self._end_all(ended.returned, HandedBack())
         if ended.settled:
-            self.processed += len(ended.settled)
+            self.tally.processed += len(ended.settled)
             self._hungry = True
             self._required_office().keeper.settle(map(_token, ended.settled))
         if self.is_away:
@@ -361,12 +372,12 @@ class Pump:
         for job in begun:
             self._outbox.note(notes(job.number, job.token, departure.output))
         if departure.asked:
-            self.cut_short += len(begun)
+            self.tally.cut_short += len(begun)
             self._end_all(begun, HandedBack())
             return
         ends = [decide(job, verdict(job, departure, self._me.name)) for job in begun]
         self._outbox.pending += ends
-        self._count(ends)
+        self.tally.count(ends, stopping=self.phase in STOPPING)
         for job, transition in zip(begun, ends, strict=True):
             if transition.error is not None:
                 self._events.emit(AttemptFailed(job, transition, self._me.name))
@@ -388,23 +399,12 @@ class Pump:
             if held and note.percent is not None:
                 self._events.emit(Progressed(held[0], note.percent, note.text))
 
-    def _count(self, transitions: list[Transition]) -> None:
-        self.processed += len(transitions)
-        for each in transitions:
-            if each.error is not None:
-                self.failed += 1
-            elif each.give_back:
-                self.processed -= 1
-                self.handed_back += each.old_score
-                # Not begun is told as returned; what is handed back like this had begun.
-                self.cut_short += each.old_score and self.phase in STOPPING
-
     def _end_all(self, jobs: Iterable[Claimed], outcome: Outcome) -> None:
         """Settle jobs that did not end in a place of theirs."""
         ends = [decide(job, outcome) for job in jobs]
         self._outbox.pending += ends
         if isinstance(outcome, HandedBack) and self.phase in STOPPING:
-            self.handed_back += len(ends)
+            self.tally.handed_back += len(ends)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -439,7 +439,7 @@ class Pump:
         self.crew.kill()
         if self._office is not None:
             self._office.close()
-        self._events.emit(WorkerStopped(self._me.name, self.handed_back))
+        self._events.emit(WorkerStopped(self._me.name, self.tally.handed_back))
 
     def _open_office(self, url: str) -> None:
         store = self._find_store(url)

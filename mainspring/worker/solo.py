@@ -11,16 +11,15 @@ from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
 
 from mainspring.context import RUNNING, Context
 from mainspring.errors import Interrupted
 from mainspring.job import Cancelled, Claimed, HandedBack
 from mainspring.worker import frames
-from mainspring.worker.backlog import Backlog, Entry, Key, Running
+from mainspring.worker.backlog import Backlog, Entry, Running
 from mainspring.worker.board import Board, Why
 from mainspring.worker.capture import Capture, notes
-from mainspring.worker.runner import Runner
+from mainspring.worker.runner import Recipe, Runner
 
 _clock = time.monotonic_ns
 
@@ -38,11 +37,10 @@ WORDS = {
 class _Run:
     """A job that runs, and why it was told to end if it was. `armed`: inside the function."""
 
-    __slots__ = ("armed", "began", "context", "job", "key", "why")
+    __slots__ = ("armed", "began", "context", "job", "why")
 
     def __init__(self, job: Claimed, context: Context, began: int) -> None:
         self.job, self.context, self.began = job, context, began
-        self.key: Key = (job.number, job.token)
         self.why = Why.NOTHING
         self.armed = False
 
@@ -157,7 +155,7 @@ class Solo:
         runner.marks[spot] = 2
         self._ended(run, took, result, error)
 
-    def _called(self, run: _Run, recipe: Any) -> tuple[bytes | None, BaseException | None]:
+    def _called(self, run: _Run, recipe: Recipe) -> tuple[bytes | None, BaseException | None]:
         """What the function returned, encoded, or raised."""
         try:
             try:
@@ -192,7 +190,7 @@ class Solo:
         else:
             runner.fail(job, took, error, run.context.settled)
 
-    def _pass_on(self, run: _Run, told: Any) -> None:
+    def _pass_on(self, run: _Run, told: list[str]) -> None:
         for note in notes(run.job.number, run.job.token, told):
             self._runner.reporter.note(note)
         self._board.collected(self._capture.told)

@@ -8,12 +8,13 @@ from mainspring.job import State
 from mainspring.presence import Wanted
 from mainspring.store import Counts
 from mainspring.worker.dealer import Crew
+from mainspring.worker.tally import Tally
 
 
 class Steered(Protocol):
     """The worker, as far as it is steered."""
 
-    processed: int
+    tally: Tally
 
     def pause(self) -> None:
         """Claim nothing, and give back what has not begun."""
@@ -70,6 +71,6 @@ class Steering:
         queues = counts if self._queues is None else self._queues
         waiting = sum(counts[name][State.PENDING] for name in queues if name in counts)
         now = time.monotonic()
-        rate = (self._worker.processed - self._counted) / max(0.1, now - self._counted_at)
-        self._counted, self._counted_at = self._worker.processed, now
+        rate = (self._worker.tally.processed - self._counted) / max(0.1, now - self._counted_at)
+        self._counted, self._counted_at = self._worker.tally.processed, now
         self._crew.measure(waiting, rate)

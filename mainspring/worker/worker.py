@@ -7,14 +7,12 @@ and one that crashes takes the worker along.
 """
 
 import os
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, Self
 
 from mainspring.durations import Duration, microseconds
@@ -23,6 +21,7 @@ from mainspring.errors import ConfigError, InvalidState
 from mainspring.events import Bus
 from mainspring.ids import new_id
 from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
 from mainspring.worker import vitals
@@ -34,6 +33,7 @@ from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
 from mainspring.worker.scaling import Scaling
+from mainspring.worker.signals import heard
 from mainspring.worker.vitals import Sign
 from mainspring.worker.wire import Setup
 
@@ -123,22 +123,22 @@ class Worker:
     @property
     def cut_short(self) -> int:
         """How many of the jobs given back had begun when the grace time ran out."""
-        return self._pump.cut_short if self._pump else 0
+        return self._pump.tally.cut_short if self._pump else 0
 
     @property
     def processed(self) -> int:
         """How many attempts have ended here, well or not."""
-        return self._pump.processed if self._pump else 0
+        return self._pump.tally.processed if self._pump else 0
 
     @property
     def failed(self) -> int:
         """How many of them failed."""
-        return self._pump.failed if self._pump else 0
+        return self._pump.tally.failed if self._pump else 0
 
     @property
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
-        return self._pump.handed_back if self._pump else 0
+        return self._pump.tally.handed_back if self._pump else 0
 
     @property
     def phase(self) -> Phase:
@@ -176,7 +176,7 @@ class Worker:
         if the app cannot be imported; errors of the store.
         """
         pump = self._prepare(in_background=False)
-        with self._signals(pump):
+        with heard(self.end, self.reload):
             self._work(pump, lambda: None)
 
     async def arun(self) -> None:
@@ -206,6 +206,11 @@ class Worker:
         grace = None if timeout is None else microseconds(timeout, "timeout") / 1_000_000
         self._pump.stop(grace)
         self.join()
+
+    def end(self) -> None:
+        """As `stop` with the grace time, but returns at once."""
+        if self._pump is not None:
+            self._pump.stop()
 
     def join(self) -> None:
         """Wait until the worker has ended; after `start`, raises why if nobody asked it to."""
@@ -324,49 +329,6 @@ class Worker:
             return self._own_store
         store.open()
         return store
-
-    @contextmanager
-    def _signals(self, pump: Pump) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            pump.stop()
-
-        had_terminal = _has_terminal()
-
-        def hang_up(number: int, frame: FrameType | None) -> None:
-            # Sent when a terminal is closed, and by custom to daemons that are to reload.
-            if had_terminal and not _has_terminal():
-                pump.stop()
-            else:
-                pump.reload()
-
-        before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-
-def _has_terminal() -> bool:
-    """Whether there is a terminal that this process belongs to."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -198,6 +198,38 @@ def running(store: Mainspring, id: bytes) -> None:
         signal.close()
 
 
+def test_pools_run_side_by_side_in_one_command(program: Start, store: Mainspring) -> None:
+    with store:
+        process = program(
+            *("--app", "workerapp:app", "worker", "--json"),
+            *("--pool", "mine=1:2", "--pool", "*@5=1"),
+        )
+        mine = store.enqueue("double", {"n": 1}, queue="mine")
+        urgent = store.enqueue("double", {"n": 2}, queue="other", priority=5)
+        usual = store.enqueue("double", {"n": 3}, queue="other")
+        assert (mine.result(30), urgent.result(30)) == (2, 4)
+        assert usual.refresh().state == State.PENDING
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert len(json.loads(out)["workers"]) == 2
+    assert "queues mine, 1 to 2 x 8" in err
+    assert "all queues with priorities 5 to 100, 1 x 8" in err
+
+
+def test_a_hang_up_loads_the_app_anew(program: Start, store: Mainspring, here: Path) -> None:
+    app = here / "workerapp.py"
+    with store:
+        process = program("--app", "workerapp:app", "worker")
+        assert store.enqueue("double", {"n": 1}).result(30) == 2
+        app.write_text(app.read_text().replace("return 2 * n", "return 3 * n + 100"))
+        process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 30
+        while store.enqueue("double", {"n": 1}).result(30) != 103:
+            assert time.monotonic() < end
+    assert process.poll() is None
+
+
 # --- what attends it -----------------------------------------------------------------------------
 
 

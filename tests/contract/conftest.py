@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -22,6 +23,7 @@ from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
 from tests.servers import postgres
+from tests.servers.pgbouncer import pooled_url
 from tests.servers.redis import in_folder, redis_url, valkey_url
 
 
@@ -36,6 +38,10 @@ class Engine(NamedTuple):
     """Whether several stores may be open on the same data."""
     transactions: bool = True
     """Whether a job can have a transaction of its own, and an insert take part in a caller's."""
+    share: int = 1
+    """By what the costly model runs are divided: another server runs the same statements wholly."""
+    files: frozenset[str] = frozenset()
+    """The files it is asked to pass; none: all."""
 
 
 @contextmanager
@@ -55,18 +61,53 @@ def shards_url(folder: Path) -> str:
     return f"shards://{urls} draining=b,c"
 
 
-@contextmanager
-def postgres_transaction(folder: Path) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres.server_url(), autocommit=True) as connection:
-        connection.execute("BEGIN")
-        yield connection
+def postgres_transaction(
+    url: Callable[[], str],
+) -> Callable[[Path], AbstractContextManager[psycopg.Connection[Any]]]:
+    @contextmanager
+    def begin(folder: Path) -> Iterator[psycopg.Connection[Any]]:
+        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+        with psycopg.connect(url(), **options) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    return begin
+
+
+def postgres_engine(
+    name: str,
+    url: Callable[[], str],
+    *,
+    listen: Callable[[], str] | None = None,
+    share: int = 1,
+    files: frozenset[str] = frozenset(),
+) -> "Engine":
+    return Engine(
+        name,
+        lambda folder: (
+            postgres.in_folder(folder, url)
+            + (f"&listen={quote(listen(), safe='')}" if listen else "")
+        ),
+        postgres_transaction(url),
+        shared=True,
+        share=share,
+        files=files,
+    )
 
 
 ENGINES = [
     Engine("sqlite", lambda folder: f"sqlite:///{folder}/jobs.db", sqlite_transaction, shared=True),
     Engine("shards", shards_url, sqlite_transaction, shared=True),
     Engine("memory", lambda folder: "sqlite://:memory:"),
-    Engine("postgres", postgres.in_folder, postgres_transaction, shared=True),
+    postgres_engine("postgres", postgres.server_url),
+    postgres_engine("postgres18", postgres.server_url_18, share=6),
+    # What a session would remember is found out by these; the rest is the same statements.
+    postgres_engine(
+        "pgbouncer",
+        pooled_url,
+        listen=postgres.server_url,
+        files=frozenset(["insert", "claim", "transaction", "unique", "signals"]),
+    ),
     Engine(
         "redis",
         lambda folder: in_folder(redis_url(), folder),
@@ -93,6 +134,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         and (engine.begin or "caller" not in wanted)
         and (engine.transactions or "transactions" not in wanted)
         and not (engine.transactions and "no_transactions" in wanted)
+        and (not engine.files or metafunc.module.__name__.partition(".test_")[2] in engine.files)
     ]
     if "other" not in wanted:
         metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)

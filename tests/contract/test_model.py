@@ -523,10 +523,10 @@ def test_any_sequence_of_verbs_gives_what_the_model_says(engine: Engine, tmp_pat
 
     OnEngine.new_store = staticmethod(new_store)
     Verbs.steps_of_all = 0
-    least = RUNS_IN_MEMORY if engine.name == "memory" else RUNS
+    least = RUNS_IN_MEMORY if engine.name == "memory" else RUNS // engine.share
     explores = settings().max_examples > settings.get_profile("fixed").max_examples
     runs = settings().max_examples if explores else least
     run_state_machine_as_test(
         OnEngine, settings=settings(max_examples=runs, stateful_step_count=STEPS)
     )
-    assert Verbs.steps_of_all >= FEWEST_STEPS
+    assert Verbs.steps_of_all >= FEWEST_STEPS // engine.share

@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+import msgspec
+import pytest
+
 from mainspring.engines import open_store
+from mainspring.errors import IdConflict
 from mainspring.ids import new_token
 from mainspring.job import Failed, Lost, NewJob, Select, State, Succeeded
 from mainspring.lifecycle import decide
@@ -88,6 +92,27 @@ def test_one_producers_jobs_are_claimed_in_the_order_it_inserted_them(store: Sto
     order = [tuple(map(int, job.payload.split())) for job in store.exchange([], wish(200)).jobs]
     for producer in range(4):
         assert [n for each, n in order if each == producer] == list(range(30))
+
+
+def test_an_insert_that_is_refused_harms_none_made_at_the_same_time(store: Store) -> None:
+    taken = new(payload=b"first")
+    store.insert([taken])
+    other = msgspec.structs.replace(taken, payload=b"second")
+
+    def produce(n: int) -> list[bytes]:
+        stored = []
+        for _ in range(20):
+            if n % 4 == 0:
+                with pytest.raises(IdConflict):
+                    store.insert([new(), other])
+            else:
+                job = new()
+                assert store.insert([job, taken])[1].repeated
+                stored.append(job.id)
+        return stored
+
+    stored = [id for each in all_at_once(16, produce) for id in each]
+    assert sorted(ids(everything(store))) == sorted([taken.id, *stored])
 
 
 def test_a_unique_key_has_one_holder_however_many_ask_at_once(store: Store) -> None:

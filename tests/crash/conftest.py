@@ -1,5 +1,8 @@
 """The stores that are put under fire: one of each engine, shared by several processes."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +23,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty store can be, of every engine."""
     url: str = URLS[request.param](tmp_path)
     return url
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that a server without rights may enter."""
+    with tempfile.TemporaryDirectory(prefix="mainspring-folder-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)

@@ -59,12 +59,14 @@ class Verdict:
     begun: int = 0
     again: int = 0
     faults: int = 0
+    refused: int = 0
 
 
 def judge(facts: list[dict[str, Any]], ended: list[Ended]) -> Verdict:
     """Hold the history against the promises.
 
-    Facts: `inserted` (acknowledged), `begin` and `end` (by the task itself), `fault` (a kill).
+    Facts: `inserted` (acknowledged), `refused` (not), `begin` and `end` (by the task itself),
+    `fault` (a kill).
     """
     verdict = Verdict()
     jobs = defaultdict(list)
@@ -79,6 +81,7 @@ def judge(facts: list[dict[str, Any]], ended: list[Ended]) -> Verdict:
             ends[fact["mark"]].append(fact["t"])
     faults = [fact["t"] for fact in facts if fact["op"] == "fault"]
     verdict.inserted, verdict.faults = len(inserted), len(faults)
+    verdict.refused = sum(fact["op"] == "refused" for fact in facts)
     verdict.begun = sum(map(len, begins.values()))
     for mark in inserted:
         _no_loss(mark, jobs[mark], ends[mark], verdict)

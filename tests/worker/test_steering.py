@@ -168,6 +168,17 @@ def test_presence_tells_of_children_and_of_load(outside: House) -> None:
     gate.let_go()
 
 
+def test_a_new_child_makes_the_worker_tell_its_tasks_as_if_for_the_first_time(
+    outside: House,
+) -> None:
+    """That makes jobs due that the old code could not run."""
+    worker = outside.start(lease="0.6s")
+    eventually(lambda: presence(outside).tasks)
+    worker.reload()
+    eventually(lambda: not presence(outside).tasks)
+    eventually(lambda: presence(outside).tasks)
+
+
 CHANGING = """
 from mainspring import Mainspring, Tasks
 

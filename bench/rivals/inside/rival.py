@@ -14,7 +14,10 @@ ON_REDIS = (
     "append-only file, synced once a second: an enqueue survives kill -9 of any process; "
     "a power cut may take the last second or two"
 )
-"""The durability of the private Redis server (redis_server.py) in words."""
+"""The durability of the private Redis server (bench/servers.py) in words."""
+
+ON_POSTGRES = "fsync and synchronous_commit on: an enqueue survives kill -9 and power loss"
+"""That of the private PostgreSQL server."""
 
 
 class Rival(Protocol):

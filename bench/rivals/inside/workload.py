@@ -1,5 +1,6 @@
 """The jobs every rival runs, and the marks by which the harness sees them start and end."""
 
+import asyncio
 import functools
 import os
 import struct
@@ -31,6 +32,26 @@ def long(number: int, text: str) -> None:
 TASKS = {"noop": noop, "nap": nap, "long": long}
 
 
+async def anoop(number: int, text: str) -> None:
+    """`noop` for rivals that are at their best on an event loop."""
+    mark(number)
+
+
+async def anap(number: int, text: str) -> None:
+    mark(number)
+    await asyncio.sleep(0.1)
+    mark(~number)
+
+
+async def along(number: int, text: str) -> None:
+    mark(number)
+    await asyncio.sleep(2.0)
+    mark(~number)
+
+
+COROUTINES = {"noop": anoop, "nap": anap, "long": along}
+
+
 def mark(number: int) -> None:
     """Write down that job `number` starts now, or with `~number` that it ends."""
     os.write(_marks(), _RECORD.pack(number, time.monotonic_ns()))
@@ -46,7 +67,7 @@ def count_marks(path: Path) -> int:
 
 
 def store() -> str:
-    """Where this rival keeps its jobs: a Redis URL or the path of an SQLite file."""
+    """Where this rival keeps its jobs: a URL of Redis or PostgreSQL, or an SQLite file's path."""
     return os.environ["RIVAL_STORE"]
 
 

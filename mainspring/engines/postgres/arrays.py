@@ -6,10 +6,12 @@ The driver would write them value by value, which costs more than everything els
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from psycopg import ProgrammingError
 from psycopg.abc import AdaptContext
-from psycopg.adapt import Dumper
+from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
 _INT8, _BYTEA, _TEXT = 20, 17, 25
@@ -18,39 +20,59 @@ _NULL = b"\xff\xff\xff\xff"
 _length = struct.Struct("!i").pack
 
 
-class _Array:
-    """An encoded array."""
+class Array:
+    """Values that become one parameter."""
 
-    __slots__ = ("data",)
+    __slots__ = ("values",)
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
 
 
-class Bigints(_Array):
+class Bigints(Array):
     """A `bigint[]`."""
 
 
-class Blobs(_Array):
+class Blobs(Array):
     """A `bytea[]`."""
 
 
-class Texts(_Array):
+class Texts(Array):
     """A `text[]`."""
 
 
 def bigints(values: Iterable[int | None]) -> Bigints:
     """Numbers, true and false as 1 and 0, None as NULL."""
-    values = list(values)
+    return Bigints(list(values))
+
+
+def blobs(values: Sequence[bytes | None]) -> Blobs:
+    """Bytes, None as NULL."""
+    return Blobs(values)
+
+
+def texts(values: Iterable[str | None]) -> Texts:
+    """Texts, None as NULL; see `plain` about the one letter that PostgreSQL does not take."""
+    return Texts([None if value is None else plain(value) for value in values])
+
+
+def plain(text: str) -> str:
+    """The text without the letter NUL, which no text in PostgreSQL can hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+
+
+def bare(parameter: Any) -> Any:
+    """The parameter for a driver that knows nothing of these."""
+    return parameter.values if isinstance(parameter, Array) else parameter
+
+
+def _encoded_numbers(values: Sequence[int | None]) -> bytes:
     try:
         raw = array("q", values)  # type: ignore[type-var]
     except TypeError:
-        return Bigints(
-            _head(_INT8, len(values))
-            + b"".join(
-                _NULL if value is None else b"\0\0\0\x08" + value.to_bytes(8, "big", signed=True)
-                for value in values
-            )
+        return _head(_INT8, len(values)) + b"".join(
+            _NULL if value is None else b"\0\0\0\x08" + value.to_bytes(8, "big", signed=True)
+            for value in values
         )
     raw.byteswap()
     data, count = raw.tobytes(), len(values)
@@ -58,23 +80,7 @@ def bigints(values: Iterable[int | None]) -> Bigints:
     body[3::12] = b"\x08" * count
     for place in range(8):
         body[4 + place :: 12] = data[place::8]
-    return Bigints(_head(_INT8, count) + bytes(body))
-
-
-def blobs(values: Sequence[bytes | None]) -> Blobs:
-    """Bytes, None as NULL."""
-    return Blobs(_head(_BYTEA, len(values)) + _joined(values))
-
-
-def texts(values: Iterable[str | None]) -> Texts:
-    """Texts, None as NULL; see `plain` about the one letter that PostgreSQL does not take."""
-    encoded = [None if value is None else plain(value).encode() for value in values]
-    return Texts(_head(_TEXT, len(encoded)) + _joined(encoded))
-
-
-def plain(text: str) -> str:
-    """The text without the letter NUL, which no text in PostgreSQL can hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+    return _head(_INT8, count) + bytes(body)
 
 
 def _joined(values: Sequence[bytes | None]) -> bytes:
@@ -93,28 +99,37 @@ def _head(oid: int, count: int) -> bytes:
     return struct.pack("!iiiii", 1, 1, oid, count, 1)
 
 
-class _ArrayDumper(Dumper):
+class _BigintsDumper(Dumper):
     format = Format.BINARY
-
-    def dump(self, obj: Any) -> bytes:
-        return bytes(obj.data)
-
-
-class _BigintsDumper(_ArrayDumper):
     oid = _INT8_ARRAY
 
+    def dump(self, obj: Bigints) -> bytes:
+        return _encoded_numbers(obj.values)
 
-class _BlobsDumper(_ArrayDumper):
+
+class _BlobsDumper(Dumper):
+    format = Format.BINARY
     oid = _BYTEA_ARRAY
 
+    def dump(self, obj: Blobs) -> bytes:
+        return _head(_BYTEA, len(obj.values)) + _joined(obj.values)
 
-class _TextsDumper(_ArrayDumper):
+
+class _TextsDumper(Dumper):
+    format = Format.BINARY
     oid = _TEXT_ARRAY
+
+    def dump(self, obj: Texts) -> bytes:
+        texts = [None if value is None else value.encode() for value in obj.values]
+        return _head(_TEXT, len(texts)) + _joined(texts)
 
 
 def register(context: AdaptContext) -> None:
-    """Have a connection or cursor know these parameters."""
+    """Have a connection or cursor know these parameters, if it does not."""
     adapters = context.adapters
+    with suppress(ProgrammingError):
+        adapters.get_dumper(Bigints, PyFormat.BINARY)
+        return
     adapters.register_dumper(Bigints, _BigintsDumper)
     adapters.register_dumper(Blobs, _BlobsDumper)
     adapters.register_dumper(Texts, _TextsDumper)

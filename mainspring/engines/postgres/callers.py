@@ -18,19 +18,20 @@ from mainspring.engines.common.sections import sections
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.connection import aconnect
+from mainspring.engines.postgres.drivers import Caller, is_of_a_driver, own_errors
 from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
-from mainspring.engines.postgres.reader import qualified
 from mainspring.engines.postgres.settle import settle
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import trouble
-from mainspring.engines.postgres.writer import BEGIN, Writer, roll_back
-from mainspring.errors import LeaseLost, StoreUnavailable, TransactionError
+from mainspring.engines.postgres.writer import BEGIN, Writer
+from mainspring.errors import ForeignConnection, LeaseLost, StoreUnavailable, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
+from mainspring.transactions import OnLoop
 
 SQL = sections(__file__)
 
 _TRIES = 5
-_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 
 Connection = psycopg.Connection[Any]
 
@@ -39,7 +40,7 @@ class Callers:
     """Which threads hold a transaction on this database, and what may be done in it."""
 
     def __init__(self, address: Address, writer: Writer, identity: str) -> None:
-        self._schema = address.schema
+        self._address = address
         self._place = address.place
         self._writer = writer
         self._identity = identity
@@ -64,7 +65,7 @@ class Callers:
             return False
         reference, transaction = known
         connection: Connection | None = reference()
-        if connection is not None and connection.info.transaction_status in _OPEN:
+        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
             row = self._writer.read(lambda reader: reader.row(SQL["status"], (transaction,)))
             if row[0] == "in progress":
                 return True
@@ -77,26 +78,25 @@ class Callers:
         self, connection: Any, jobs: Sequence[NewJob[Any]], now: Now | None
     ) -> list[Inserted]:
         """Insert within the caller's transaction: all of them, or none and an exception."""
-        raw = _raw(connection)
         lent = self._lent()
-        if raw is not lent:
-            self._examine(raw)
+        caller = Caller(connection)
+        session = caller.session
+        if session is not lent:
+            caller.must_be_open()
         learn(self._writer.names, jobs, self._writer.read)
-        # No statement of the clock's in a transaction of the caller's.
-        step = self._writer.step(raw, now or self._writer.now())
+        step = self._writer.step(session, now or self._writer.now())
         try:
-            answers = self._within(step, jobs)
+            with own_errors():
+                answers = self._within(step, jobs)
         except psycopg.errors.UndefinedTable as error:
             raise self._elsewhere() from error
-        if raw is not lent:
+        if isinstance(session, psycopg.Connection) and session is not lent:
             (transaction,) = step.row(SQL["transaction"])
-            self._own.inserted = weakref.ref(raw), transaction
+            self._own.inserted = weakref.ref(session), transaction
         return answers
 
     def _within(self, step: Step, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
-        found = step.row(SQL["identity"]) if step.row(SQL["ours"], (self._schema,)) else None
-        if found is None or found[0] != self._identity:
-            raise self._elsewhere()
+        self._must_be_ours(step)
         for _ in range(_TRIES):
             step.run(SQL["savepoint"])
             try:
@@ -105,7 +105,7 @@ class Callers:
                     step.run(SQL["undo"])
                     answers = insert(step, jobs)
                     step.finish()
-                step.rows(SQL["notify"], (qualified("mainspring.", self._schema),))
+                step.rows(SQL["notify"], (self._address.tables,))
             except BaseException as error:
                 step.moved.clear()
                 with suppress(psycopg.Error):
@@ -118,65 +118,87 @@ class Callers:
             return answers
         raise StoreUnavailable(f"{self._place}: others were in the way; try again")
 
-    def _examine(self, connection: Connection) -> None:
-        status = connection.info.transaction_status
-        if status == TransactionStatus.IDLE and not connection.autocommit:
-            return  # the first statement begins a transaction
-        if status != TransactionStatus.INTRANS:
-            raise TransactionError(
-                f"{self._place}: the connection has no transaction open that can go on"
-                f" ({status.name}); begin one"
-            )
+    def _must_be_ours(self, step: Step) -> None:
+        (there,) = step.row(SQL["ours"], (f"{self._address.tables}meta",))
+        found = step.row(SQL["identity"]) if there else None
+        if found is None or found[0] != self._identity:
+            raise self._elsewhere()
 
     def _elsewhere(self) -> TransactionError:
-        return TransactionError(
-            f"expected a connection on {self._place}, where the schema {self._schema!r} is this"
-            " store's; got one on another database"
+        return ForeignConnection(
+            f"expected a connection on {self._place}, where the tables {self._address.tables}* are"
+            " this store's; got one on another database"
         )
 
     # --- lend -------------------------------------------------------------------------------
 
     @contextmanager
-    def lend(self, job: Claimed, transition: Transition, lease: int) -> Iterator[Connection]:
-        """A connection in a transaction that ends with the job's settlement."""
-        self.forbid()
+    def lend(
+        self, job: Claimed, transition: Transition, lease: int, connection: Any = None
+    ) -> Iterator[Any]:
+        """A connection in a transaction that ends with the job's settlement: the caller's, or one
+        of ours."""
+        if not isinstance(connection, OnLoop):  # else this is not the thread of who asks
+            self.forbid()
         most, started = lease / 3e6, time.monotonic()
         with ExitStack() as stack:
             with trouble(self._place):
-                connection = stack.enter_context(self._writer.lend())
-                stack.callback(roll_back, connection)
-                self._begin(connection, most)
-                self._must_hold(connection, job)
-            self._own.lent = connection
+                caller = stack.enter_context(self._caller(connection))
+                stack.callback(caller.roll_back)
+                caller.begin()
+                step = self._writer.step(caller.session, self._now(caller))
+                if not caller.ours:
+                    self._must_be_ours(step)
+                self._must_hold(step, job, most)
+            lent = caller.session
+            self._own.lent = lent if isinstance(lent, psycopg.Connection) else None
             try:
-                yield connection
-            except psycopg.Error as error:
+                yield caller.given
+            except Exception as error:
                 # When the time is up the server ends the transaction, whatever it is doing.
-                _must_be_in_time(started, most, error)
+                if is_of_a_driver(error):
+                    _must_be_in_time(started, most, error)
                 raise
             finally:
                 self._own.lent = None
             _must_be_in_time(started, most)
-            with trouble(self._place):
-                self._end(connection, job, transition)
+            with trouble(self._place), own_errors():
+                caller.flush()
+                self._end(caller, job, transition)
         self._writer.ring()
 
-    def _begin(self, connection: Connection, most: float) -> None:
-        connection.execute(BEGIN)
-        limit = f"{max(1, int(most * 1000))}ms"
-        connection.execute(SQL["limit"], (limit, limit))
+    @contextmanager
+    def _caller(self, connection: Any) -> Iterator[Caller]:
+        """The caller's connection, or one of ours."""
+        if connection is None:
+            with self._writer.lend() as ours:
+                yield Caller(ours, begin=BEGIN)
+        elif isinstance(connection, OnLoop) and connection.connection is None:
+            connection.connection = connection.run(aconnect(self._address.conninfo))
+            try:
+                yield Caller(connection, begin=BEGIN)
+            finally:
+                connection.run(connection.connection.close())
+        else:
+            yield Caller(connection)
 
-    def _must_hold(self, connection: Connection, job: Claimed) -> None:
-        statement = qualified(SQL["holds"], self._schema).encode()
-        if connection.execute(statement, (job.number, job.token)).fetchone() is None:
+    def _now(self, caller: Caller) -> Now:
+        # A transaction of the caller's gets no statement of the clock's.
+        if caller.ours and isinstance(caller.given, psycopg.Connection):
+            return self._writer.clock.now(caller.given)
+        return self._writer.now()
+
+    def _must_hold(self, step: Step, job: Claimed, most: float) -> None:
+        limit = f"{max(1, int(most * 1000))}ms"
+        step.rows(SQL["limit"], (limit, limit))
+        if step.row(SQL["holds"], (job.number, job.token)) is None:
             raise LeaseLost(f"job #{job.number} is no longer held under this grant")
 
-    def _end(self, connection: Connection, job: Claimed, transition: Transition) -> None:
-        if connection.info.transaction_status != TransactionStatus.INTRANS:
-            raise TransactionError("the transaction was ended inside the block; leave that to it")
+    def _end(self, caller: Caller, job: Claimed, transition: Transition) -> None:
+        caller.must_have_stayed_open()
+        step = self._writer.step(caller.session, self._now(caller))
         # With a memory of its own, which is written at once: this process may never write again.
         tallies = Statistics()
-        step = self._writer.step(connection)
         step.statistics = tallies
         if settle(step, [transition]).lost:
             raise LeaseLost(f"job #{job.number} is no longer held under this grant")
@@ -184,7 +206,7 @@ class Callers:
         for action in step.afterwards:
             action()
         statistics.write(step, tallies.take())
-        connection.execute(b"COMMIT")
+        caller.commit()
 
 
 def _must_be_in_time(started: float, most: float, cause: BaseException | None = None) -> None:
@@ -193,19 +215,3 @@ def _must_be_in_time(started: float, most: float, cause: BaseException | None = 
             f"the transaction was open for {lasted:.1f} s, {most:.1f} s are allowed"
             " (a third of the lease); nothing was committed"
         ) from cause
-
-
-def _raw(connection: Any) -> Connection:
-    """The driver's connection: given itself, or a session or connection of SQLAlchemy's."""
-    given = connection
-    if not isinstance(given, psycopg.Connection) and callable(getattr(given, "connection", None)):
-        given = given.connection()  # of a session
-    if not isinstance(given, psycopg.Connection):
-        pooled = getattr(given, "connection", None)
-        given = getattr(pooled, "driver_connection", given)
-    if not isinstance(given, psycopg.Connection):
-        raise TransactionError(
-            "expected a psycopg.Connection, or a session or connection of SQLAlchemy's with that"
-            f" driver, got {type(connection).__name__}"
-        )
-    return given

@@ -1,5 +1,5 @@
 -- name: ours
-SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'meta';
+SELECT to_regclass(%s) IS NOT NULL;
 
 -- name: identity
 SELECT value FROM mainspring.meta WHERE name = 'store';

@@ -21,7 +21,7 @@ from mainspring.engines.postgres.arrays import bigints, plain, texts
 from mainspring.engines.postgres.places import places
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import BEHIND, Step
-from mainspring.job import Claimed, Now, Reason
+from mainspring.job import Claimed, Reason
 from mainspring.store import Claim, Exchanged, Grant
 
 SQL = sections(__file__)
@@ -88,28 +88,21 @@ class Survey(NamedTuple):
     left_over: bool
     queues: list[Queue]
 
-    def nothing(self, wish: Claim, wall: int) -> bool:
-        """Whether a claim would change nothing and get nothing."""
-        return not (
-            self.known
-            or self.left_over
-            or any(
-                queue.ready
-                or (queue.suspects and wish.alone)
-                or (queue.due is not None and queue.due <= wall)
-                for queue in self.queues
-            )
-        )
+    def chores(self, wall: int) -> bool:
+        """Whether something is to be done before anything is taken."""
+        due = (queue.due for queue in self.queues if queue.due is not None)
+        return self.known or self.left_over or any(each <= wall for each in due)
 
     def next_due(self) -> int | None:
         """When the next job that waits for its time falls due."""
         return min((queue.due for queue in self.queues if queue.due is not None), default=None)
 
 
-def idle_claim(reader: Reader, wish: Claim, now: Now) -> Exchanged | None:
-    """The answer to a claim that gets nothing and changes nothing, found by reading alone."""
-    found = survey(reader, wish)
-    return Exchanged(next_due=found.next_due()) if found.nothing(wish, now.wall) else None
+def claim_plainly(step: Step, wish: Claim, floors: Floors) -> Exchanged | None:
+    """What this wish gets, if at most one statement writes: then it needs no transaction around
+    it. None, and nothing was done, if there is more to do than to take jobs."""
+    found = survey(step, wish)
+    return None if found.chores(step.wall) else _claim(step, wish, found, floors)
 
 
 def survey(reader: Reader, wish: Claim) -> Survey:
@@ -139,6 +132,10 @@ def claim(step: Step, wish: Claim, floors: Floors) -> Exchanged:
     ]
     if promoted or found.left_over:
         found = survey(step, wish)
+    return _claim(step, wish, found, floors)
+
+
+def _claim(step: Step, wish: Claim, found: Survey, floors: Floors) -> Exchanged:
     rows, more = _take(step, wish, found.queues, floors)
     if not rows:
         return Exchanged(next_due=found.next_due(), more=more)

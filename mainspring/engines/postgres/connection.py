@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 from mainspring.engines.postgres import arrays
 from mainspring.engines.postgres.address import Address
@@ -28,16 +29,31 @@ IDLE_SECONDS = 300.0
 
 def connect(conninfo: str) -> Connection:
     """A new connection, outside of any transaction."""
-    connection = psycopg.connect(
-        conninfo,
-        autocommit=True,
-        prepare_threshold=None,  # a pooler may give the next transaction to another session
-        client_encoding="utf8",
-        application_name="mainspring",
-        **_patience(conninfo),
-    )
+    connection = psycopg.connect(conninfo, **_options(conninfo))
     arrays.register(connection)
     return connection
+
+
+async def aconnect(conninfo: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
+    """The same, of the running event loop's."""
+    return await psycopg.AsyncConnection.connect(conninfo, **_options(conninfo))
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler stands between: it cannot tell by which process of the server it will be
+    served."""
+    row = connection.cursor(row_factory=tuple_row).execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
+
+
+def _options(conninfo: str) -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "prepare_threshold": None,  # a pooler may give the next transaction to another session
+        "client_encoding": "utf8",
+        "application_name": "mainspring",
+        **_patience(conninfo),
+    }
 
 
 def _patience(conninfo: str) -> dict[str, Any]:

@@ -165,15 +165,19 @@ def work_off(step: Step, limit: int = SLICE) -> int:
     """Go on with dependents that earlier steps left or could not see; how many edges were dealt
     with."""
     done = 0
-    while done < limit and (row := step.row(SQL["next_release"])) is not None:
-        parent, state, after = row
-        edges = step.rows(SQL["edges_after"], (parent, after, limit - done))
-        if len(edges) < limit - done:
-            step.run(SQL["drop_release"], (parent,))
-        else:
-            step.run(SQL["advance_release"], (edges[-1][1], parent))
-        end(step, _follow(step, {parent: state}, edges), SLICE)
-        done += len(edges) or 1
+    while done < limit and (rows := step.rows(SQL["next_releases"], (limit - done,))):
+        ended = {parent: state for parent, state, _ in rows}
+        after = [child for _, _, child in rows]
+        edges = step.rows(SQL["edges_after"], (bigints(ended), bigints(after), limit - done + 1))
+        through = list(ended)
+        if len(edges) > limit - done:
+            edges = edges[: limit - done]
+            parent, child, _ = edges[-1]
+            step.run(SQL["advance_release"], (child, parent))
+            through = through[: through.index(parent)]
+        step.run(SQL["drop_releases"], (bigints(through),))
+        end(step, _follow(step, ended, edges), SLICE)
+        done += max(len(edges), len(through))
     unseen = step.rows(SQL["unseen"], (limit,))
     if unseen:
         ended = {parent: state for parent, _, _, state in unseen}

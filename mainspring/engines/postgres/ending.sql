@@ -72,18 +72,19 @@ WITH gone AS (
 )
 SELECT queue, due FROM placed;
 
--- name: next_release
+-- name: next_releases
 SELECT r.parent, f.state, r.after
 FROM mainspring.release r JOIN mainspring.finished f ON f.number = r.parent
-LIMIT 1 FOR UPDATE OF r SKIP LOCKED;
+LIMIT %b::bigint FOR UPDATE OF r SKIP LOCKED;
 
 -- name: edges_after
-SELECT parent, child, anyway FROM mainspring.edge
-WHERE parent = %b::bigint AND child > %b::bigint AND state = 1
-ORDER BY child LIMIT %b::bigint;
+SELECT e.parent, e.child, e.anyway
+FROM unnest(%b::bigint[], %b::bigint[]) WITH ORDINALITY ended(number, after, place)
+JOIN mainspring.edge e ON e.parent = ended.number AND e.child > ended.after AND e.state = 1
+ORDER BY ended.place, e.child LIMIT %b::bigint;
 
--- name: drop_release
-DELETE FROM mainspring.release WHERE parent = %b::bigint;
+-- name: drop_releases
+DELETE FROM mainspring.release WHERE parent = ANY(%b::bigint[]);
 
 -- name: advance_release
 UPDATE mainspring.release SET after = %b::bigint WHERE parent = %b::bigint;

@@ -2,7 +2,11 @@
 
 import time
 
+import psycopg
+
 from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.connection import is_pooled
 from mainspring.engines.postgres.migrate import VERSION
 from mainspring.engines.postgres.reader import Reader
 from mainspring.store import Health
@@ -23,11 +27,14 @@ DURABILITIES = {
 }
 
 
-def health(reader: Reader, *, listens: bool) -> Health:
+def health(reader: Reader, address: Address) -> Health:
     """Words and figures; sizes in bytes, times in seconds."""
     before = time.time()
-    row = reader.row(SQL["server"])
+    names = {"schema": address.schema, "prefix": address.prefix}
+    row = reader.row(SQL["server"], names)
     version, number, commit, fsync, encoding, clock, oldest, size, dead, used, most = row
+    assert isinstance(reader.connection, psycopg.Connection)
+    pooled = is_pooled(reader.connection)
     offset = clock - (before + time.time()) / 2
     warnings = []
     durability = DURABILITIES.get(commit, commit)
@@ -55,15 +62,17 @@ def health(reader: Reader, *, listens: bool) -> Health:
         )
     if used > 0.9 * most:
         warnings.append(f"{used} of {most} connections are used; raise max_connections")
-    if not listens:
+    if address.listen == "off" or (pooled and address.listens_by_chance):
         warnings.append(
-            "notifications are not listened for (a pooler in transaction mode?): workers look for"
-            " jobs every second; give a direct URL as listen=..."
+            "notifications are not listened for"
+            + (", since a pooler stands between" if pooled else "")
+            + ": workers look for jobs every second; give a URL past any pooler as listen=..."
         )
     return Health(
         engine="postgres",
         version=f"PostgreSQL {version}",
         schema=VERSION,
+        place=_place(address, pooled),
         durability=durability,
         warnings=tuple(warnings),
         figures={
@@ -74,3 +83,9 @@ def health(reader: Reader, *, listens: bool) -> Health:
             "connections": float(used),
         },
     )
+
+
+def _place(address: Address, pooled: bool) -> str:
+    named = f", tables {address.prefix}*" if address.prefix else ""
+    way = "through a pooler" if pooled else "no pooler between"
+    return f"schema {address.schema}{named}; {way}"

@@ -84,6 +84,7 @@ def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
 def insert_plain(step: Step, jobs: Sequence[Job]) -> list[Inserted] | None:
     """The same by one statement, for jobs that collide with nothing; None, and the transaction is
     spoilt, if one is there already."""
+    step.matters = True
     try:
         rows = _bodies(step, jobs, plain=True)
     except errors.UniqueViolation:

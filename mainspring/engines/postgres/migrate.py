@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 
 from mainspring.engines.common.sections import sections
+from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.connection import Connection
 from mainspring.engines.postgres.reader import qualified
 from mainspring.errors import SchemaError, StoreUnavailable
@@ -25,62 +26,66 @@ VERSION = MIGRATIONS[-1][0]
 _TRIES = 10
 
 
-def migrate(connection: Connection, schema: str, place: str) -> int:
+def migrate(connection: Connection, address: Address) -> int:
     """Apply what is missing, each migration as one transaction; the version reached."""
-    if inspect(connection, schema, place) == VERSION:
+    if inspect(connection, address) == VERSION:
         return VERSION
-    _prepare(connection, schema, place)
+    _prepare(connection, address)
     for number, path in MIGRATIONS:
         with connection.transaction():
-            connection.execute(_in(schema, "lock"))
-            if inspect(connection, schema, place) < number:
-                connection.execute(qualified(path.read_text(encoding="utf-8"), schema))
-                connection.execute(_in(schema, "set_version"), (str(number),))
+            connection.execute(_in(address, "lock"))
+            if inspect(connection, address) < number:
+                connection.execute(qualified(path.read_text(encoding="utf-8"), address.tables))
+                connection.execute(_in(address, "set_version"), (str(number),))
     return VERSION
 
 
-def inspect(connection: Connection, schema: str, place: str) -> int:
+def inspect(connection: Connection, address: Address) -> int:
     """The version of the schema, 0 for none. `SchemaError` when it is not ours."""
-    row = connection.execute(SQL["look"].encode(), (schema, schema, schema)).fetchone()
+    look = {"schema": address.schema, "prefix": address.prefix}
+    row = connection.execute(SQL["look"].encode(), look).fetchone()
     assert row is not None
     ours, others = row
     if not ours:
         if others:
             raise SchemaError(
-                f"{place}: expected a schema {schema!r} of mainspring or none, got one of another"
-                " application; name another by ?schema=..."
+                f"{address.place}: expected {_told(address)} of mainspring or none, got one of"
+                " another application; name another by ?schema=..., or give the tables names of"
+                " their own by ?prefix=..."
             )
         return 0
     try:
-        found = connection.execute(_in(schema, "version")).fetchone()
+        found = connection.execute(_in(address, "version")).fetchone()
     except psycopg.errors.UndefinedColumn:
-        raise SchemaError(f"{place}: the schema {schema!r} is one of another application") from None
+        raise SchemaError(
+            f"{address.place}: {_told(address)} is one of another application"
+        ) from None
     version = int(str(found[0])) if found else 0
     if version > VERSION:
         raise SchemaError(
-            f"{place}: the schema has version {version}, this mainspring knows {VERSION};"
+            f"{address.place}: the schema has version {version}, this mainspring knows {VERSION};"
             " install a newer mainspring"
         )
     return version
 
 
-def identity(connection: Connection, schema: str) -> str:
+def identity(connection: Connection, address: Address) -> str:
     """By what this store is known from all others."""
-    row = connection.execute(_in(schema, "identity")).fetchone()
+    row = connection.execute(_in(address, "identity")).fetchone()
     return str(row[0]) if row else ""
 
 
-def _prepare(connection: Connection, schema: str, place: str) -> None:
+def _prepare(connection: Connection, address: Address) -> None:
     """Make the schema and the table that all who migrate queue up at. Two who do so at once may
     fail each other, and try again."""
     for _ in range(_TRIES):
         try:
             with connection.transaction():
                 # Who may use a schema made for him may perhaps not make one.
-                if connection.execute(SQL["exists"].encode(), (schema,)).fetchone() is None:
-                    connection.execute(_in(schema, "create_schema").rstrip(b"."))
-                connection.execute(_in(schema, "create_meta"))
-                connection.execute(_in(schema, "identify"), (str(uuid.uuid4()),))
+                if connection.execute(SQL["exists"].encode(), (address.schema,)).fetchone() is None:
+                    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"'.encode())
+                connection.execute(_in(address, "create_meta"))
+                connection.execute(_in(address, "identify"), (str(uuid.uuid4()),))
             return
         except (
             psycopg.errors.UniqueViolation,
@@ -89,8 +94,15 @@ def _prepare(connection: Connection, schema: str, place: str) -> None:
             psycopg.errors.InternalError_,
         ):
             continue
-    raise StoreUnavailable(f"{place}: the schema could not be made beside others; try again")
+    raise StoreUnavailable(
+        f"{address.place}: the schema could not be made beside others; try again"
+    )
 
 
-def _in(schema: str, name: str) -> bytes:
-    return qualified(SQL[name], schema).encode()
+def _in(address: Address, name: str) -> bytes:
+    return qualified(SQL[name], address.tables).encode()
+
+
+def _told(address: Address) -> str:
+    under = f" with tables called {address.prefix}..." if address.prefix else ""
+    return f"a schema {address.schema!r}{under}"

@@ -1,17 +1,15 @@
 -- name: look
-SELECT EXISTS(
-    SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'meta'
-  ), EXISTS(SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename <> 'meta')
-  OR EXISTS(SELECT 1 FROM pg_views WHERE schemaname = %s);
+SELECT coalesce(bool_or(c.relname = %(prefix)s || 'meta' AND c.relkind = 'r'), false),
+  coalesce(bool_or(c.relname <> %(prefix)s || 'meta'), false)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+  AND starts_with(c.relname::text, %(prefix)s);
 
 -- name: version
 SELECT value FROM mainspring.meta WHERE name = 'version';
 
 -- name: exists
 SELECT 1 FROM pg_namespace WHERE nspname = %s;
-
--- name: create_schema
-CREATE SCHEMA IF NOT EXISTS mainspring.;
 
 -- name: create_meta
 CREATE TABLE IF NOT EXISTS mainspring.meta(name text PRIMARY KEY, value text NOT NULL);

@@ -1,13 +1,19 @@
 """What an open store is made of: a pool, a writer, a bell and an ear."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from mainspring.engines.common.gathering import Gathering
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.callers import Callers
 from mainspring.engines.postgres.claim import Floors
 from mainspring.engines.postgres.connection import Pool
+from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
 from mainspring.engines.postgres.prune import Walk
 from mainspring.engines.postgres.vacuum import Vacuum
 from mainspring.engines.postgres.wake import Bell, Ear
 from mainspring.engines.postgres.writer import Writer
+from mainspring.job import Inserted, NewJob, Now
 
 
 class Parts:
@@ -24,6 +30,16 @@ class Parts:
         self.walk = Walk()
         self.floors = Floors()
         self.vacuum = Vacuum(address)
+        self.gathering = Gathering(self.insert)
+
+    def insert(self, jobs: Sequence[NewJob[Any]], now: Now | None = None) -> list[Inserted]:
+        """Store the jobs: plain ones by one statement, all others in a transaction."""
+        learn(self.writer.names, jobs, self.writer.read)
+        if jobs and are_plain(jobs):
+            stored = self.writer.alone(lambda step: insert_plain(step, jobs), now)
+            if stored is not None:
+                return stored
+        return self.writer.run(lambda step: insert(step, jobs), now)
 
     def close(self) -> None:
         """Finish and let go."""

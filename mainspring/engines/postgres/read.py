@@ -24,22 +24,20 @@ _COLUMNS = (
     *("headers", "extra", "state", "attempt", "claims", "due", "reason", "started", "finished"),
     *("took", "worker", "result", "progress", "note", "cancel", "error"),
 )
-"""Of the section `records`."""
+"""Of the function `records`."""
 
 
 def get(reader: Reader, ids: Sequence[bytes]) -> list[Record | None]:
     """The jobs with these ids, in order."""
     if not ids:
         return []
-    numbers = dict(reader.rows(SQL["numbers"], (blobs(ids),)))
-    found = {record.id: record for record in records(reader, list(numbers.values()))}
+    found = {record.id: record for record in map(_record, reader.rows(SQL["by_id"], (blobs(ids),)))}
     return [found.get(id) for id in ids]
 
 
 def records(reader: Reader, numbers: Sequence[int]) -> list[Record]:
     """The jobs with these numbers, in order."""
-    rows = reader.rows(SQL["records"], {"numbers": bigints(numbers)})
-    return [_record(row) for row in rows]
+    return list(map(_record, reader.rows(SQL["by_number"], (bigints(numbers),))))
 
 
 def _record(row: Sequence[Any]) -> Record:

@@ -14,6 +14,7 @@ import psycopg
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.sections import sections
 from mainspring.engines.common.tallies import Statistics
+from mainspring.engines.postgres.afar import Afar
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
@@ -35,14 +36,14 @@ class Step(Reader):
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
-        schema: str,
+        connection: psycopg.Connection[Any] | Afar,
+        tables: str,
         now: Now,
         names: Names,
         handed: Handed,
         statistics: Statistics,
     ) -> None:
-        super().__init__(connection, schema)
+        super().__init__(connection, tables)
         self.wall = now.wall
         self.lease = now.lease
         self.names = names

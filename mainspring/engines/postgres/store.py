@@ -27,10 +27,10 @@ from mainspring.engines.postgres import (
 )
 from mainspring.engines.postgres import migrate as schema
 from mainspring.engines.postgres.address import address
-from mainspring.engines.postgres.claim import Floors, held, idle_claim
+from mainspring.engines.postgres.claim import Floors, claim_plainly, held
 from mainspring.engines.postgres.claim import claim as take
 from mainspring.engines.postgres.connection import connect
-from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, learn
+from mainspring.engines.postgres.insert import learn
 from mainspring.engines.postgres.parts import Parts
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.selection import matching
@@ -98,17 +98,15 @@ class PostgresStore:
 
     def _set_up(self) -> tuple[int, str]:
         """Bring the schema up to date; its version, and by what this store is known."""
-        place = self._address.place
-        with trouble(place), connect(self._address.conninfo) as connection:
-            version = schema.migrate(connection, self._address.schema, place)
-            return version, schema.identity(connection, self._address.schema)
+        address = self._address
+        with trouble(address.place), connect(address.conninfo) as connection:
+            return schema.migrate(connection, address), schema.identity(connection, address)
 
     def check(self) -> list[str]:
         return self._read(check.check)
 
     def health(self) -> Health:
-        listens = self._parts.ear.listens
-        return self._read(lambda reader: health.health(reader, listens=listens))
+        return self._read(lambda reader: health.health(reader, self._address))
 
     @property
     def _parts(self) -> Parts:
@@ -143,12 +141,9 @@ class PostgresStore:
         if connection is not None:
             return parts.callers.insert(connection, jobs, now)
         parts.callers.forbid()
-        learn(parts.writer.names, jobs, parts.writer.read)
-        if jobs and are_plain(jobs):
-            stored = parts.writer.alone(lambda step: _insert_plain(step, jobs), now)
-            if stored is not None:
-                return stored
-        return parts.writer.run(lambda step: insert(step, jobs), now)
+        if now is not None:
+            return parts.insert(jobs, now)
+        return parts.gathering.insert(jobs)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -159,16 +154,17 @@ class PostgresStore:
         *,
         now: Now | None = None,
     ) -> Exchanged:
-        if not transitions:
-            if claim is None:
-                return Exchanged()
-            present = now or self._parts.writer.now()
-            idle = self._read(lambda reader: idle_claim(reader, claim, present))
-            if idle is not None:
-                return idle
-        floors = self._parts.floors
+        if not (transitions or claim):
+            return Exchanged()
+        parts = self._parts
+        parts.callers.forbid()
+        if claim is not None and not transitions:
+            got = parts.writer.alone(lambda step: claim_plainly(step, claim, parts.floors), now)
+            if got is not None:
+                return got
         self._flush_if_due()
-        return self._write(lambda step: _exchange(step, transitions, claim, floors), now)
+        verb = partial(_exchange, transitions=transitions, wish=claim, floors=parts.floors)
+        return parts.writer.run(verb, now)
 
     def _flush_if_due(self) -> None:
         if self._parts.writer.statistics.due():
@@ -195,9 +191,9 @@ class PostgresStore:
         return self._read(lambda reader: held(reader, tokens))
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
-        return self._parts.callers.lend(job, transition, lease)
+        return self._parts.callers.lend(job, transition, lease, connection)
 
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         parts = self._parts
@@ -301,11 +297,6 @@ class PostgresStore:
 
     def listen(self) -> Signal:
         return self._parts.ear.listen()
-
-
-def _insert_plain(step: Step, jobs: Sequence[NewJob[Any]]) -> list[Inserted] | None:
-    step.matters = True
-    return insert_plain(step, jobs)
 
 
 def _exchange(

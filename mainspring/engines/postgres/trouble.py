@@ -27,10 +27,11 @@ _AWAY = ("08", "25", "53", "55", "57", "58")
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection itself is gone, or never was."""
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if not isinstance(error, psycopg.Error):
         return False
-    state = error.sqlstate or ""
-    return not state or state.startswith(("08", "57P0")) or state == "25P03"
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(("08", "57P0", "25P03", "25P04"))
 
 
 def translated(error: BaseException, place: str) -> MainspringError | None:

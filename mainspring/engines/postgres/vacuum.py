@@ -15,12 +15,14 @@ SQL = sections(__file__)
 EVERY_SECONDS = 3.0
 DEAD = 2000
 
+_TABLES = ("ready", "running", "granted", "meter", "later")
+
 
 class Vacuum:
     """Looks after the small tables, so many seconds apart."""
 
     def __init__(self, address: Address) -> None:
-        self._schema = address.schema
+        self._schema, self._prefix = address.schema, address.prefix
         self._next = time.monotonic() + EVERY_SECONDS
 
     def due(self) -> bool:
@@ -31,5 +33,6 @@ class Vacuum:
         """Vacuum the tables that have enough dead rows; what another is vacuuming is left to
         it."""
         self._next = time.monotonic() + EVERY_SECONDS
-        for (table,) in reader.rows(SQL["dirty"], (self._schema, DEAD)):
-            reader.run(SQL[f"vacuum_{table}"])
+        names = [f"{self._prefix}{table}" for table in _TABLES]
+        for (name,) in reader.rows(SQL["dirty"], (self._schema, DEAD, names)):
+            reader.run(SQL[f"vacuum_{name.removeprefix(self._prefix)}"])

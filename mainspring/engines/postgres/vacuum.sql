@@ -1,7 +1,7 @@
 -- name: dirty
 SELECT relname::text FROM pg_stat_user_tables
 WHERE schemaname = %s AND n_dead_tup > %b::int
-  AND relname IN ('ready', 'running', 'granted', 'meter', 'later');
+  AND relname = ANY(%s::text[]);
 
 -- name: vacuum_ready
 VACUUM (SKIP_LOCKED, TRUNCATE false) mainspring.ready;

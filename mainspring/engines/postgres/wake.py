@@ -16,7 +16,7 @@ from contextlib import suppress
 import psycopg
 
 from mainspring.engines.postgres.address import Address
-from mainspring.engines.postgres.connection import Connection, Pool, connect
+from mainspring.engines.postgres.connection import Connection, Pool, connect, is_pooled
 from mainspring.engines.postgres.reader import qualified
 from mainspring.errors import MainspringError
 from mainspring.store import Signal
@@ -33,7 +33,7 @@ class Bell:
     """Rings after a commit."""
 
     def __init__(self, address: Address, pool: Pool) -> None:
-        self._statement = qualified(_NOTIFY, address.schema).encode()
+        self._statement = qualified(_NOTIFY, address.tables).encode()
         self._pool = pool
         self._rung = threading.Event()
         self._mutex = threading.Lock()
@@ -92,18 +92,21 @@ class Ear:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._payload = qualified("mainspring.", address.schema)
+        self._payload = qualified("mainspring.", address.tables)
         self._signals: set[_Heard] = set()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._closed = False
+        self._deaf = False
+        """Whether there is nothing but a pooler to listen to, which gives the next transaction to
+        another session."""
         self._end: tuple[socket.socket, socket.socket] | None = None
 
     @property
     def listens(self) -> bool:
         """Whether notifications reach this store, or can do so."""
-        return self._address.listen != "off"
+        return self._address.listen != "off" and not self._deaf
 
     def listen(self) -> Signal:
         """A signal for every commit from now on."""
@@ -135,6 +138,10 @@ class Ear:
         while not self._closed:
             try:
                 with connect(self._address.listen) as connection:
+                    self._deaf = self._address.listens_by_chance and is_pooled(connection)
+                    if self._deaf:
+                        self._ready.set()
+                        return
                     connection.execute("LISTEN mainspring")
                     pause = _RETRY_SECONDS[0]
                     self._ready.set()

@@ -13,6 +13,7 @@ from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.postgres import statistics
 from mainspring.engines.postgres.address import Address
+from mainspring.engines.postgres.afar import Afar
 from mainspring.engines.postgres.clock import Clock
 from mainspring.engines.postgres.connection import Connection, Pool
 from mainspring.engines.postgres.names import Names
@@ -33,10 +34,12 @@ LOST_TRIES = 2
 
 BEGIN = (
     b"BEGIN ISOLATION LEVEL READ COMMITTED;"
-    b" SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+    b" SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 )
 """Each statement sees what was committed before it, whatever the server's default is. A lock that
-somebody keeps is not waited for beyond a third of a lease, and who vanishes keeps none himself."""
+somebody keeps is not waited for beyond a third of a lease, and who stands still or vanishes in the
+middle keeps his own for less than one. (All of it for this transaction: a pooler gives the next
+one to another session.)"""
 
 
 class Writer:
@@ -57,10 +60,10 @@ class Writer:
         return self._insist(lambda connection: self._once(connection, verb, now), repeatable)
 
     def alone(self, verb: Verb[T], now: Now | None = None) -> T:
-        """Do this, which is one statement, without a transaction around it."""
+        """Do this, of which one statement writes at most, without a transaction around it."""
 
         def act(connection: Connection) -> T:
-            step = self.step(connection, now)
+            step = self.step(connection, now or self.clock.now(connection))
             answer = verb(step)
             self._conclude(step, connection)
             return answer
@@ -70,19 +73,16 @@ class Writer:
     def read(self, look: Callable[[Reader], T]) -> T:
         """Look, outside of any transaction."""
         return self._insist(
-            lambda connection: look(Reader(connection, self._address.schema)), repeatable=True
+            lambda connection: look(Reader(connection, self._address.tables)), repeatable=True
         )
 
     def now(self) -> Now:
         """The present."""
         return self._insist(self.clock.now, repeatable=True)
 
-    def step(
-        self, connection: "psycopg.Connection[tuple[object, ...]]", now: Now | None = None
-    ) -> Step:
+    def step(self, connection: "psycopg.Connection[tuple[object, ...]] | Afar", now: Now) -> Step:
         """A step on this connection."""
-        now = now or self.clock.now(connection)
-        return Step(connection, self._address.schema, now, self.names, self.handed, self.statistics)
+        return Step(connection, self._address.tables, now, self.names, self.handed, self.statistics)
 
     def ring(self) -> None:
         """Tell of a commit that another connection made."""
@@ -99,7 +99,7 @@ class Writer:
                 raise
 
     def _once(self, connection: Connection, verb: Verb[T], now: Now | None) -> T:
-        step = self.step(connection, now)
+        step = self.step(connection, now or self.clock.now(connection))
         with _transaction(connection):
             answer = verb(step)
             step.finish()

@@ -84,7 +84,7 @@ class Snapshot:
     def __init__(self, told: Sequence[Any]) -> None:
         heads, at, lanes, kids, fell, parents, ids, *rest = told
         counted, spans, grants, holds, leases, settled, kept, blocked, *rest = rest
-        asked, releases, unique, mortal, policies, last, results, progress = rest
+        asked, releases, returns, unique, mortal, policies, last, results, progress = rest
         self.bodies: dict[bytes, Body] = {}
         self.rows: dict[bytes, Row] = {}
         self.words: dict[bytes, str] = {}
@@ -104,7 +104,8 @@ class Snapshot:
         self.index, self.counted = _pairs(ids), _pairs(counted)
         self.spans, self.granted, self.holds = _pairs(spans), _pairs(grants), _pairs(holds)
         self.leases, self.settled, self.kept = _scores(leases), _scores(settled), _scores(kept)
-        self.waiting, self.asked, self.released = set(blocked), set(asked), set(releases)
+        self.waiting, self.asked = set(blocked), set(asked)
+        self.released, self.returning = set(releases), set(returns)
         self.unique, self.mortal = _pairs(unique), _pairs(mortal)
         self.known_policies, self.last = set(policies), int(last)
         self.side = {"result": results, "progress": progress}
@@ -121,6 +122,7 @@ class Snapshot:
             "blocked": self.waiting,
             "asked": self.asked,
             "releases": self.released,
+            "returns": self.returning,
             "mortal": self.mortal,
             "unique": (holder[:14] for holder in self.unique.values()),
         }

@@ -1,9 +1,7 @@
-"""The way to the server: connections, scripts that are loaded when they are missing, and calls of
-several threads that share a round trip."""
+"""The way to the server: connections, and scripts that are loaded when they are missing."""
 
-import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from redis import exceptions as told
@@ -12,14 +10,13 @@ from redis.retry import Retry
 
 from mainspring.engines.redis.address import Address
 from mainspring.engines.redis.script import Script, script
-from mainspring.engines.redis.trouble import translated, trouble
+from mainspring.engines.redis.trouble import trouble
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Now
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
 WAIT_MILLISECONDS = 5_000
 """How long replicas have to acknowledge a write."""
-MOST_TOGETHER = 64
 
 
 def connect(address: Address) -> Any:
@@ -49,15 +46,6 @@ def connect(address: Address) -> Any:
     return redis.Redis(host=host, port=port, **options)
 
 
-class _Call(NamedTuple):
-    """One script with its arguments, and where its caller waits for the answer."""
-
-    script: Script
-    arguments: Sequence[Any]
-    answer: list[Any]
-    done: threading.Event
-
-
 class Client:
     """Runs scripts on the server."""
 
@@ -65,16 +53,9 @@ class Client:
         self.place = address.place
         self.tag = address.tag
         self._replicas = address.replicas
-        self._cluster = address.kind == "cluster"
         self._keys = (2, self.key("meta"), self.key("nothing"))
         with trouble(self.place):
             self.redis = connect(address)
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """Begin anew with nobody waiting: the threads that waited are not in this process."""
-        self._lock = threading.Lock()
-        self._waiting: list[_Call] = []
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -105,69 +86,10 @@ class Client:
                     raise
                 return self._run(*call, writes)
 
-    def run_together(self, name: str, *arguments: Any, now: Now | None = None) -> Any:
-        """The same; calls of several threads at once share a round trip."""
-        call = _Call(script(name), self._arguments(now, arguments), [], threading.Event())
-        self._waiting.append(call)
-        while not call.done.is_set():
-            with self._lock:
-                if not call.done.is_set():
-                    self._serve()
-        (answer,) = call.answer
-        if isinstance(answer, BaseException):
-            ours = translated(answer, self.place)
-            if ours is None:
-                raise answer
-            raise ours from answer
-        return answer
-
     def server_time(self) -> int:
         """The server's clock, in microseconds."""
         seconds, micros = self.redis.time()
         return int(seconds) * 1_000_000 + int(micros)
-
-    def _serve(self) -> None:
-        """Make all calls that wait now, with the lock held."""
-        calls, self._waiting[:MOST_TOGETHER] = self._waiting[:MOST_TOGETHER], []
-        answers: list[Any] = [StoreUnavailable(f"{self.place}: interrupted")] * len(calls)
-        try:
-            answers = self._run_all(calls)
-        except Exception as error:
-            answers = [error] * len(calls)
-        finally:  # whatever ends this thread, the others do not wait for ever
-            for call, answer in zip(calls, answers, strict=True):
-                call.answer.append(answer)
-                call.done.set()
-
-    def _run_all(self, calls: Sequence[_Call]) -> list[Any]:
-        if len(calls) == 1 or self._cluster:
-            return [self._answer(call) for call in calls]
-        pipe = self.redis.pipeline(transaction=False)
-        for call in calls:
-            pipe.execute_command("EVALSHA", call.script.sha, *self._keys, *call.arguments)
-        if self._replicas:
-            pipe.execute_command("WAIT", self._replicas, WAIT_MILLISECONDS)
-        try:
-            answers: list[Any] = pipe.execute(raise_on_error=False)
-        except (told.ConnectionError, OSError):
-            return [self._answer(call) for call in calls]
-        if self._replicas:
-            self._require(answers.pop())
-        for at, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-            if isinstance(answer, told.NoScriptError):
-                answers[at] = self._answer(call)
-        return answers
-
-    def _answer(self, call: _Call) -> Any:
-        try:
-            try:
-                return self._run(call.script, call.arguments, True)
-            except told.TimeoutError:
-                raise
-            except told.ConnectionError:
-                return self._run(call.script, call.arguments, True)
-        except Exception as error:
-            return error
 
     def _run(self, script: Script, arguments: Sequence[Any], writes: bool) -> Any:
         try:

@@ -17,7 +17,7 @@ Job: TypeAlias = NewJob[Any]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def insert(client: Client, jobs: Sequence[Job], now: Now | None) -> list[Inserted]:
+def insert(client: Client, jobs: Sequence[Job], now: Now | None = None) -> list[Inserted]:
     """Store the jobs; the answers in their order."""
     if not jobs:
         return []
@@ -25,7 +25,7 @@ def insert(client: Client, jobs: Sequence[Job], now: Now | None) -> list[Inserte
         _refuse_circles(jobs)
     blobs: list[bytes] = []
     head = heading(jobs, blobs)
-    kind, *answers = client.run_together("insert", *head, *blobs, now=now)
+    kind, *answers = client.run("insert", *head, *blobs, now=now)
     if kind == b"first":
         (first,) = answers
         return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]

@@ -12,6 +12,9 @@ from mainspring.job import Changed, Now, Select
 
 _encode = msgspec.msgpack.Encoder().encode
 
+BEGUN = 0
+"""In place of the selected states: what is to be done with these has begun."""
+
 
 def states_of(select: Select) -> int:
     """The selected states as a bit mask."""
@@ -56,18 +59,24 @@ def by_slices(
         if numbers:
             # What matched may have moved since: the script looks at the states again.
             told = client.run(verb, states_of(select), *arguments, *numbers, now=now)
-            _sort(told, ids, refused)
+            while later := _sort(told, ids, refused):
+                told = client.run(verb, BEGUN, *arguments, *later, now=now)
         if len(numbers) < SLICE:
             return Changed(tuple(ids), refused)
         below = int(numbers[-1])
 
 
-def _sort(told: Sequence[bytes], ids: list[bytes], refused: dict[bytes, str]) -> None:
+def _sort(told: Sequence[bytes], ids: list[bytes], refused: dict[bytes, str]) -> list[bytes]:
+    """What was told of each; the numbers of those with which another script has to go on."""
+    later = []
     for id, words in zip(told[::2], told[1::2], strict=True):
-        if words:
+        if words.startswith(b"later:"):
+            later.append(words.partition(b":")[2])
+        elif words:
             refused[id] = _refusal(words)
         else:
             ids.append(id)
+    return later
 
 
 def _refusal(words: bytes) -> str:

@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
+from mainspring.engines.common.gathering import Gathering
 from mainspring.engines.redis import statistics
 from mainspring.engines.redis.address import Address
 from mainspring.engines.redis.client import Client
 from mainspring.engines.redis.handed import Handed, Kind
+from mainspring.engines.redis.insert import insert
 from mainspring.engines.redis.policies import Policies
 from mainspring.engines.redis.statistics import Statistics
 from mainspring.engines.redis.wake import Bell
@@ -23,6 +26,7 @@ class Parts:
         self.handed = Handed()
         self.statistics = Statistics()
         self.bell = Bell(self.client)
+        self.gathering = Gathering(partial(insert, self.client))
 
     def hand_out(self, token: int, jobs: Sequence[Claimed], wall: int) -> None:
         """Remember and count what was claimed just now."""
@@ -58,6 +62,6 @@ class Parts:
 
     def after_fork(self) -> None:
         """Be the child's own: what the parent counted and hears is the parent's."""
-        self.client.after_fork()
+        self.gathering.after_fork()
         self.statistics = Statistics()
         self.bell.after_fork()

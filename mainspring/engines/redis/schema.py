@@ -15,7 +15,7 @@ _TYPES = {
         b"hash",
     ),
     **dict.fromkeys(("leases", "settled", "kept", "minutes"), b"zset"),
-    **dict.fromkeys(("blocked", "asked", "releases"), b"set"),
+    **dict.fromkeys(("blocked", "asked", "releases", "returns"), b"set"),
     "number": b"string",
 }
 """The kinds of the keys whose names are always the same."""

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 _FOLDER = Path(__file__).with_name("scripts")
 
-_BETWEEN = {"insert": ("storing",), "restore": ("storing",)}
+_BETWEEN = {
+    **dict.fromkeys(("insert", "restore"), ("storing",)),
+    **dict.fromkeys(("replay", "exchange", "upkeep"), ("returning",)),
+}
 """What some scripts share besides."""
 
 _LITERAL = r"(?:-?\d+|'[^'\n]*')"

@@ -125,7 +125,10 @@ class RedisStore:
                 f"{self._address.place}: tx= needs a store in the caller's own database;"
                 " Redis has no transaction to take part in"
             )
-        return insert(self._parts.client, jobs, now)
+        parts = self._parts
+        if now is not None:
+            return insert(parts.client, jobs, now)
+        return parts.gathering.insert(jobs)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -213,7 +216,7 @@ class RedisStore:
         ]
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
         raise Unsupported(
             f"{self._address.place}: a job's own transaction needs a store in an SQL database;"

@@ -148,19 +148,23 @@ class ShardsStore:
         return self._work.held(tokens)
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
-        return self._transaction(job, transition, lease)
+        return self._transaction(job, transition, lease, connection)
 
     @contextmanager
-    def _transaction(self, job: Claimed, transition: Transition, lease: int) -> Iterator[Any]:
+    def _transaction(
+        self, job: Claimed, transition: Transition, lease: int, connection: Any
+    ) -> Iterator[Any]:
         shard, number = self._ring.of_number(job.number)
         if shard is None:
             raise LeaseLost(f"job #{job.number} is of no shard there is")
         mine, change = replace(job, number=number), replace(transition, number=number)
-        lent = shard.do(lambda store: store.transaction(mine, change, lease=lease))
-        with lent as connection:
-            yield connection
+        lent = shard.do(
+            lambda store: store.transaction(mine, change, lease=lease, connection=connection)
+        )
+        with lent as inner:
+            yield inner
 
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         done = self._ring.side_by_side(lambda store: store.upkeep(limit, now=now))

@@ -10,10 +10,9 @@ from mainspring.engines.shards.placing import place
 from mainspring.engines.shards.ring import Ring, outer
 from mainspring.engines.shards.shard import Shard
 from mainspring.errors import (
-    NotImmediate,
+    ForeignConnection,
     PartlyUnavailable,
     StoreUnavailable,
-    TransactionError,
     Unsupported,
 )
 from mainspring.job import Changed, Inserted, NewJob, Now, Select
@@ -64,11 +63,7 @@ def _insert(
 ) -> list[Inserted]:
     try:
         return shard.do(lambda store: store.insert(jobs, connection=connection, now=now))
-    except NotImmediate:
-        raise
-    except TransactionError as error:
-        if connection is None:
-            raise
+    except ForeignConnection as error:
         raise Unsupported(
             f"queue {jobs[0].queue!r} is in shard {shard.name!r}, and a transaction reaches only"
             f" the shard it was begun on: {error}"

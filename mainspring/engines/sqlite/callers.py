@@ -26,8 +26,9 @@ from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
-from mainspring.errors import LeaseLost, NotImmediate, TransactionError
+from mainspring.errors import ForeignConnection, LeaseLost, NotImmediate, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
+from mainspring.transactions import OnLoop
 
 SQL = sections(__file__)
 
@@ -125,8 +126,9 @@ class Callers:
 
     def _examine(self, connection: Any) -> None:
         if not isinstance(connection, sqlite3.Connection):
-            raise TransactionError(
-                f"expected an sqlite3.Connection on {self._place}, got {type(connection).__name__}"
+            given = connection.connection if isinstance(connection, OnLoop) else connection
+            raise ForeignConnection(
+                f"expected an sqlite3.Connection on {self._place}, got {type(given).__name__}"
             )
         cursor = connection.cursor()
         cursor.row_factory = None
@@ -134,7 +136,7 @@ class Callers:
         file = os.fsdecode(file or "")
         path = self._address.path
         if not file or path is None or not os.path.samefile(file, path):
-            raise TransactionError(
+            raise ForeignConnection(
                 f"expected a connection on {self._place}, got one on {file or 'memory'}"
             )
         if not connection.in_transaction:

@@ -34,7 +34,7 @@ from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.parts import Parts
 from mainspring.engines.sqlite.selection import matching
 from mainspring.engines.sqlite.step import Step
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import StoreUnavailable, Unsupported
 from mainspring.job import (
     Changed,
     Claimed,
@@ -177,8 +177,13 @@ class SqliteStore:
         return self._read(lambda connection: held(connection, tokens))
 
     def transaction(
-        self, job: Claimed, transition: Transition, *, lease: int
+        self, job: Claimed, transition: Transition, *, lease: int, connection: Any = None
     ) -> AbstractContextManager[Any]:
+        if connection is not None:
+            raise Unsupported(
+                f"{self._address.place}: SQLite lends the connection of a job's own transaction,"
+                " and to blocking code: `with current().transaction() as connection:`"
+            )
         return self._parts.callers.lend(job, transition, lease)
 
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
+from mainspring.engines.common.turns import Turn, Turns
 from mainspring.engines.sqlite import clock, statistics
 from mainspring.engines.sqlite.address import Address
 from mainspring.engines.sqlite.checkpoint import Checkpoints
@@ -18,7 +19,6 @@ from mainspring.engines.sqlite.locks import QueueLock
 from mainspring.engines.sqlite.names import Names
 from mainspring.engines.sqlite.step import Step
 from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, trouble
-from mainspring.engines.sqlite.turns import Turn, Turns
 from mainspring.engines.sqlite.wake import Bell
 from mainspring.errors import StoreFull, StoreUnavailable
 from mainspring.job import Now
@@ -69,17 +69,7 @@ class Writer:
         """Do this in a transaction, and return when it is committed. `first` goes before all
         others that wait; for the rest see `Work`."""
         turn = Turn(Work(verb, now, look, sync))
-        try:
-            self._turns.wait(turn, first=first)
-            if turn.leads:
-                self._do(self._turns.together())
-        finally:
-            # An interrupt, as by Ctrl-C, may land anywhere, here as well.
-            try:
-                self._turns.end(turn)
-            except BaseException:
-                self._turns.end(turn)
-                raise
+        self._turns.run(turn, self._do, first=first)
         if not turn.done:
             # The thread that led was interrupted, as by Ctrl-C: that was not meant for this one.
             raise StoreUnavailable(f"{self._address.place}: interrupted; try again")

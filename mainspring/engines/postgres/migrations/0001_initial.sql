@@ -39,7 +39,7 @@ CREATE TABLE mainspring.job(
   priority smallint NOT NULL, flags smallint NOT NULL,
   id bytea NOT NULL, payload bytea NOT NULL, headers bytea, extra bytea
 );
-CREATE UNIQUE INDEX job_id ON mainspring.job(id);
+CREATE UNIQUE INDEX ON mainspring.job(id);
 
 -- Lane -2q is the default lane of queue q, -2q-1 the lane of its suspects. due = score + lift.
 -- A row that is not at (default lane, created - lift) is `moved`, and found by its number. One
@@ -53,9 +53,9 @@ CREATE TABLE mainspring.ready(
   PRIMARY KEY(lane, score, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX ready_moved ON mainspring.ready(number) WHERE moved;
-CREATE INDEX ready_behind ON mainspring.ready(lane, score, number) WHERE behind;
-CREATE INDEX ready_expires ON mainspring.ready(lane, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.ready(number) WHERE moved;
+CREATE INDEX ON mainspring.ready(lane, score, number) WHERE behind;
+CREATE INDEX ON mainspring.ready(lane, expires) WHERE expires IS NOT NULL;
 
 -- `kept`: the score is an old one and does not follow from `due`.
 CREATE TABLE mainspring.later(
@@ -65,16 +65,16 @@ CREATE TABLE mainspring.later(
   did smallint NOT NULL, kept boolean NOT NULL, careful boolean NOT NULL, reason text
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX later_due ON mainspring.later(queue, due);
-CREATE INDEX later_score ON mainspring.later(queue, score, number);
-CREATE INDEX later_parked ON mainspring.later(task) WHERE reason = 'unknown task';
-CREATE INDEX later_expires ON mainspring.later(queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.later(queue, due);
+CREATE INDEX ON mainspring.later(queue, score, number);
+CREATE INDEX ON mainspring.later(task) WHERE reason = 'unknown task';
+CREATE INDEX ON mainspring.later(queue, expires) WHERE expires IS NOT NULL;
 
 CREATE TABLE mainspring.blocked(
   number bigint PRIMARY KEY, due bigint NOT NULL, last bigint NOT NULL, expires bigint,
   queue int NOT NULL, claims int NOT NULL, did smallint NOT NULL
 );
-CREATE INDEX blocked_expires ON mainspring.blocked(queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX ON mainspring.blocked(queue, expires) WHERE expires IS NOT NULL;
 
 -- `cancel` is the reason of a request to cancel, NULL without one.
 CREATE TABLE mainspring.running(
@@ -83,7 +83,7 @@ CREATE TABLE mainspring.running(
   claims int NOT NULL, losses int NOT NULL, did smallint NOT NULL, cancel text
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX running_cancel ON mainspring.running(number) WHERE cancel IS NOT NULL;
+CREATE INDEX ON mainspring.running(number) WHERE cancel IS NOT NULL;
 
 -- What a grant holds lies between `low` and `high`: that saves an index on running(token).
 CREATE TABLE mainspring.granted(
@@ -91,7 +91,7 @@ CREATE TABLE mainspring.granted(
   high bigint NOT NULL, "left" int NOT NULL, lost boolean NOT NULL, worker text NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX granted_live ON mainspring.granted(expires) WHERE "left" > 0;
+CREATE INDEX ON mainspring.granted(expires) WHERE "left" > 0;
 
 -- No index on `at`: it would cost every job; pruning walks by number.
 CREATE TABLE mainspring.finished(
@@ -99,7 +99,7 @@ CREATE TABLE mainspring.finished(
   keep bigint, queue int NOT NULL, attempt int NOT NULL, claims int NOT NULL,
   state smallint NOT NULL, did smallint NOT NULL, reason text, result bytea
 );
-CREATE INDEX finished_badly ON mainspring.finished(state, number) WHERE state > 6;
+CREATE INDEX ON mainspring.finished(state, number) WHERE state > 6;
 
 CREATE TABLE mainspring.error(
   number bigint NOT NULL, claims int NOT NULL, body bytea NOT NULL, PRIMARY KEY(number, claims)
@@ -111,22 +111,22 @@ CREATE TABLE mainspring.edge(
   parent bigint NOT NULL, child bigint NOT NULL, anyway boolean NOT NULL, state smallint NOT NULL,
   PRIMARY KEY(parent, child)
 );
-CREATE INDEX edge_child ON mainspring.edge(child, state);
-CREATE INDEX edge_open ON mainspring.edge(parent, child) WHERE state = 1;
+CREATE INDEX ON mainspring.edge(child, state);
+CREATE INDEX ON mainspring.edge(parent, child) WHERE state = 1;
 
 -- Edges that are new, to parents that had not ended. An end that was being written meanwhile may
 -- not have seen one, so they are looked at again until every transaction open at that time has
 -- ended: `until` is the first that had not begun when the row was first looked at.
 CREATE TABLE mainspring.edge_new(parent bigint NOT NULL, child bigint NOT NULL, until bigint);
-CREATE INDEX edge_new_parent ON mainspring.edge_new(parent);
-CREATE INDEX edge_new_child ON mainspring.edge_new(child);
+CREATE INDEX ON mainspring.edge_new(parent);
+CREATE INDEX ON mainspring.edge_new(child);
 
 -- Ended jobs with more dependents than one step may touch; `after` is the child done last.
 CREATE TABLE mainspring.release(parent bigint PRIMARY KEY, after bigint NOT NULL);
 
 -- `number` is NULL only inside the transaction that takes the key.
 CREATE TABLE mainspring.ukey(key bytea PRIMARY KEY, number bigint, until bigint NOT NULL);
-CREATE INDEX ukey_number ON mainspring.ukey(number);
+CREATE INDEX ON mainspring.ukey(number);
 
 -- `kind`: 0 tag, 1 key.
 CREATE TABLE mainspring.mark(
@@ -161,8 +161,9 @@ CREATE TABLE mainspring.histogram(
   PRIMARY KEY(minute, queue, task, kind, bucket)
 ) WITH (fillfactor = 50);
 
--- Functions: the statements of every claim, every success and every plain insert. As functions
--- they are planned once for each connection, by whatever pooler it is reached.
+-- Functions: the statements of every claim, every success and every plain insert, and what takes
+-- longer to plan than to do. As functions they are planned once for each connection, by whatever
+-- pooler it is reached.
 
 -- The bodies of jobs, in order, and with `_plain` their places in `ready`. `_which` tells which
 -- of the given kinds of jobs each is; NULL: all are of the first.
@@ -402,4 +403,45 @@ BEGIN
     SELECT 1 FROM mainspring.edge e WHERE e.state = 1 AND e.parent BETWEEN m.low AND m.high
   ) INTO awaited FROM (SELECT min(n) AS low, max(n) AS high FROM unnest(done) n) m;
   RETURN NEXT;
+END $$;
+
+-- Jobs as they stand, in order: those with these numbers, or else those with these ids.
+CREATE FUNCTION mainspring.records(_numbers bigint[], _ids bytea[])
+RETURNS TABLE(
+  number bigint, id bytea, queue text, task text, payload bytea, priority smallint, created bigint,
+  expires bigint, policy bytea, headers bytea, extra bytea, state int, attempt int, claims int,
+  due bigint, reason text, started bigint, finished bigint, took bigint, worker text,
+  result bytea, percent double precision, note text, cancel text, error bytea
+) LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+BEGIN
+  RETURN QUERY
+  SELECT j.number, j.id, q.name, t.name, j.payload, j.priority, j.created, j.expires, p.body,
+    j.headers, j.extra,
+    CASE
+      WHEN f.number IS NOT NULL THEN f.state WHEN r.number IS NOT NULL THEN 4
+      WHEN l.number IS NOT NULL THEN l.state WHEN b.number IS NOT NULL THEN 2 ELSE 3
+    END,
+    coalesce(f.attempt, r.attempt, l.attempt, m.attempt, 0),
+    coalesce(f.claims, r.claims, l.claims, b.claims, m.claims, 0),
+    coalesce(l.due, b.due, r.score + r.lift, m.score + m.lift,
+      CASE WHEN f.number IS NULL THEN j.created END),
+    coalesce(f.reason, l.reason),
+    coalesce(g.started, CASE WHEN f.took > 0 THEN f.at - f.took END), f.at, f.took, g.worker,
+    f.result, s.percent, s.text, r.cancel,
+    (SELECT e.body FROM mainspring.error e WHERE e.number = j.number ORDER BY e.claims DESC LIMIT 1)
+  FROM unnest(coalesce(_numbers, ARRAY(SELECT i.number FROM mainspring.job i WHERE i.id = ANY(_ids))))
+    WITH ORDINALITY wanted(number, place)
+  JOIN mainspring.job j ON j.number = wanted.number
+  JOIN mainspring.queue q ON q.id = j.queue JOIN mainspring.task t ON t.id = j.task
+  JOIN mainspring.policy p ON p.id = j.policy
+  LEFT JOIN mainspring.finished f ON f.number = j.number
+  LEFT JOIN mainspring.running r ON r.number = j.number
+  LEFT JOIN mainspring.granted g ON g.token = r.token
+  LEFT JOIN mainspring.later l ON l.number = j.number
+  LEFT JOIN mainspring.blocked b ON b.number = j.number
+  LEFT JOIN mainspring.ready m ON m.number = j.number AND m.moved
+  LEFT JOIN mainspring.progress s ON s.number = j.number
+  ORDER BY wanted.place;
 END $$;

@@ -27,7 +27,9 @@ local function next_numbers()
 end
 
 local function standing(parent, number)
-  if call('SISMEMBER', K .. 'fell:' .. parent, number) == 1 then return 'broken' end
+  for _, key in ipairs({'fell:', 'stay:'}) do
+    if call('SISMEMBER', K .. key .. parent, number) == 1 then return 'broken' end
+  end
   local waits = call('ZSCORE', K .. 'kids:' .. parent, number)
   return waits and (tonumber(waits) == 0 and 'met' or 'open')
 end

@@ -403,7 +403,7 @@ end
 
 local function claim(token, wish)
   if grant_of(token) then return {0, '', held_under(token)} end
-  work_off(SLICE)
+  go_on_returning(SLICE - work_off(SLICE))
   local names = open_queues(wish)
   for _, name in ipairs(names) do
     promote(name, max(SLICE, wish.limit))

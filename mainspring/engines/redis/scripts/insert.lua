@@ -14,12 +14,12 @@ local function store_plain(ids)
   for _, each in ipairs(wanted) do stage_queue(each[1], each[2]) end
   local before = tonumber(call('GET', K .. 'number')) or 0
   local stamp = pack('<d', wall)
-  local bodies, index, places, amounts = {}, {}, {}, {}
+  local bodies, index, places, tails = {}, {}, {}, {}
   local same_score = decimal(wall)
-  local queue, place, n
+  local queue, place, n, front
   for i = 1, amount do
     local blob = ARGV[first_job + i - 1]
-    local number = format('%014.0f', before + i)
+    local number = format('%014d', before + i)
     local size = byte(blob, 29) + 256 * byte(blob, 30)
     local name = sub(blob, 33, 32 + size)
     if name ~= queue then
@@ -236,17 +236,27 @@ local function store_with_care(ids, known)
   return told
 end
 
+-- Whether none of these is there. (Ids made one after the other ascend, so they are all different.)
+local function are_new(ids)
+  for from = 1, amount, CHUNK do
+    local to = min(from + CHUNK - 1, amount)
+    for _, number in ipairs(call('HMGET', K .. 'id', unpack(ids, from, to))) do
+      if number then return false end
+    end
+  end
+  return true
+end
+
 local function insert()
-  local ids, seen, plain = {}, {}, true
+  local ids, plain, last_id = {}, true, ''
   for i = 1, amount do
     local blob = ARGV[first_job + i - 1]
     local id = sub(blob, 13, 28)
-    plain = plain and byte(blob, 1) < EXTRA and not seen[id]
-    ids[i], seen[id] = id, true
+    plain = plain and byte(blob, 1) < EXTRA and id > last_id
+    ids[i], last_id = id, id
   end
-  local known = read_many(K .. 'id', ids)
-  for i = 1, amount do plain = plain and not known[i] end
-  return plain and store_plain(ids) or store_with_care(ids, known)
+  if plain and are_new(ids) then return store_plain(ids) end
+  return store_with_care(ids, read_many(K .. 'id', ids))
 end
 
 return answer(insert())

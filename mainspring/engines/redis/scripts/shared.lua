@@ -482,7 +482,8 @@ end
 -- --- ends and dependents ------------------------------------------------------------------------
 
 -- `kids:n` has the dependents of a job: 0 satisfied, 1 waiting, 2 waiting, but to run anyway.
--- `fell:n` has those that were cancelled because of it. `parents:n` are all edges the other way.
+-- `fell:n` has those that were cancelled because of it, `stay:n` those of them that could not come
+-- back when it was replayed. `parents:n` are all edges the other way.
 
 local function parents_of(job)
   if not job.parents then
@@ -498,6 +499,7 @@ local function drop_edges(job)
   for parent in pairs(parents_of(job)) do
     zset('kids:' .. parent, job.n, false)
     sset('fell:' .. parent, job.n, false)
+    sset('stay:' .. parent, job.n, false)
   end
   job.parents, job.relinked = {}, true
   touch(job)
@@ -550,26 +552,28 @@ local function follow_edge(parent, child, anyway, ended)
   ended[#ended + 1] = child.n
 end
 
--- See to the dependents of jobs that have ended, at most `budget` edges (nil: all); the rest is
--- left to later steps by a mark in `releases`. How many edges were dealt with.
+-- See to the dependents of jobs that have ended, at most `budget` edges; the rest is left to later
+-- steps by a mark in `releases`. How many edges were dealt with.
 local function follow(ended, budget)
   local at, done = 1, 0
   while at <= #ended do
     local parent = jobs[ended[at]]
     at = at + 1
     if has(parent.bits, PARENT) then
-      local left = budget and budget - done
+      local left = budget - done
       local kids = call('ZRANGEBYSCORE', K .. 'kids:' .. parent.n, 1, 2, 'WITHSCORES', 'LIMIT', 0,
-        left and left + 1 or -1)
+        left + 1)
       local many, numbers = #kids / 2, {}
-      sset('releases', parent.n, left ~= nil and many > left)
-      if left then many = min(many, left) end
+      sset('releases', parent.n, many > left)
+      many = min(many, left)
       for i = 1, many do numbers[i] = kids[2 * i - 1] end
       load(numbers)
       for i = 1, many do
         local child = jobs[numbers[i]]
         if child and child.state == BLOCKED then
           follow_edge(parent, child, kids[2 * i] == '2', ended)
+        else
+          zset('kids:' .. parent.n, numbers[i], false)
         end
       end
       done = done + many
@@ -644,21 +648,40 @@ end
 
 -- --- removal ------------------------------------------------------------------------------------
 
--- Take an ended job, and all that is known of it, out of the store.
+-- Take away the edges to the dependents of an ended job, at most a slice of edges in a script.
+-- Whether there are no more.
+local edges_left = SLICE
+local function cut_off(job)
+  local n, whole = job.n, true
+  for _, key in ipairs({'fell:' .. n, 'stay:' .. n}) do
+    local children = call('SRANDMEMBER', K .. key, edges_left)
+    for _, child in ipairs(children) do
+      sset(key, child, false)
+      sset('parents:' .. child, n, false)
+    end
+    edges_left = edges_left - #children
+    whole = whole and call('SCARD', K .. key) == #children
+  end
+  local kids = call('ZRANGEBYSCORE', K .. 'kids:' .. n, 0, 2, 'LIMIT', 0, edges_left)
+  for _, child in ipairs(kids) do
+    zset('kids:' .. n, child, false)
+    sset('parents:' .. child, n, false)
+  end
+  edges_left = edges_left - #kids
+  return whole and call('ZCARD', K .. 'kids:' .. n) == #kids
+end
+
+-- Take an ended job, and all that is known of it, out of the store. False if it has so many
+-- dependents that another script has to go on with it.
 local function remove(job)
   local n = job.n
+  if has(job.bits, PARENT) and not cut_off(job) then return false end
   leave(job)
   if has(job.flags, EDGES) then drop_edges(job) end
   if has(job.bits, PARENT) then
-    for _, child in ipairs(call('SMEMBERS', K .. 'fell:' .. n)) do
-      sset('parents:' .. child, n, false)
-    end
-    for _, child in ipairs(call('ZRANGE', K .. 'kids:' .. n, 0, -1)) do
-      sset('parents:' .. child, n, false)
-    end
-    gone[#gone + 1] = K .. 'kids:' .. n
-    gone[#gone + 1] = K .. 'fell:' .. n
+    for _, key in ipairs({'kids:', 'fell:', 'stay:'}) do gone[#gone + 1] = K .. key .. n end
     sset('releases', n, false)
+    sset('returns', n, false)
   end
   if has(job.flags, EXTRA) then
     local rare = extra(job)
@@ -678,4 +701,5 @@ local function remove(job)
   local segment = decimal(floor(tonumber(n) / SEGMENT))
   spans[segment] = (spans[segment] or 0) - 1
   jobs[n] = false
+  return true
 end

@@ -22,7 +22,7 @@ for i = 1, #at, 2 do
   local number, row = at[i], at[i + 1]
   if has(byte(row, 4), PARENT) then
     kids[#kids + 1] = {number, call('ZRANGE', K .. 'kids:' .. number, 0, -1, 'WITHSCORES')}
-    fell[#fell + 1] = {number, call('SMEMBERS', K .. 'fell:' .. number)}
+    fell[#fell + 1] = {number, call('SUNION', K .. 'fell:' .. number, K .. 'stay:' .. number)}
   end
   if has(byte(row, 3), EDGES) then
     parents[#parents + 1] = {number, call('SMEMBERS', K .. 'parents:' .. number)}
@@ -42,7 +42,8 @@ local function ranked(key) return call('ZRANGE', K .. key, 0, -1, 'WITHSCORES') 
 return {
   heads, at, lanes, kids, fell, parents, all('id'), all('count'), all('span'), all('grant'),
   all('holds'), ranked('leases'), ranked('settled'), ranked('kept'), call('SMEMBERS', K .. 'blocked'),
-  call('SMEMBERS', K .. 'asked'), call('SMEMBERS', K .. 'releases'), all('unique'), all('mortal'),
+  call('SMEMBERS', K .. 'asked'), call('SMEMBERS', K .. 'releases'), call('SMEMBERS', K .. 'returns'),
+  all('unique'), all('mortal'),
   call('HKEYS', K .. 'policy'), call('GET', K .. 'number') or '0', call('HKEYS', K .. 'result'),
   call('HKEYS', K .. 'progress')
 }

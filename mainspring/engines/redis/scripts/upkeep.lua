@@ -27,7 +27,7 @@ end
 
 local function prune_one(job)
   local till = put_off(job)
-  if till then zset('kept', job.n, till) else remove(job) end
+  if till or not remove(job) then zset('kept', job.n, till or wall) end
 end
 
 -- Those at the head of a list of ended jobs that ended before this moment: a step. How many.
@@ -97,6 +97,7 @@ end
 local touched, done = 0, nil
 repeat
   done = work_off(limit - touched)
+  done = done + go_on_returning(limit - touched - done)
   touched = touched + done
 until done == 0 or touched >= limit
 for _, name in ipairs(all_queues()) do

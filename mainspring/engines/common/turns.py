@@ -5,7 +5,7 @@ leader has finished, the first of those waiting leads, and takes the work of all
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,20 @@ class Turns:
         self._waiting: list[Turn] = []
         self._led: list[Turn] = []
         self._busy = False
+
+    def run(self, turn: Turn, do: Callable[[list[Turn]], None], *, first: bool = False) -> None:
+        """Have the turn's work done: by `do`, with that of all who wait, or by whoever leads."""
+        try:
+            self.wait(turn, first=first)
+            if turn.leads:
+                do(self.together())
+        finally:
+            # An interrupt, as by Ctrl-C, may land anywhere, here as well.
+            try:
+                self.end(turn)
+            except BaseException:
+                self.end(turn)
+                raise
 
     def wait(self, turn: Turn, *, first: bool = False, timeout: float = -1) -> None:
         """Return when the turn leads, or its work was done by another, or after `timeout` seconds

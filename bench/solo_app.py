@@ -1,0 +1,27 @@
+"""An application whose tasks run in processes of their own: `bench.solo_app:app`."""
+
+import os
+
+from mainspring import Mainspring, Retry, Tasks
+
+tasks = Tasks()
+
+
+@tasks.task(runs_in="process")
+def noop(n: int, fill: str) -> None:
+    """Does nothing."""
+
+
+@tasks.task(runs_in="process")
+def crunch(rounds: int) -> int:
+    """Computes in pure Python."""
+    return sum(n * n % 7 for n in range(rounds))
+
+
+@tasks.task(runs_in="process", retry=Retry(base=0.001, jitter=False))
+def whoami() -> int:
+    """The process this runs in."""
+    return os.getpid()
+
+
+app = Mainspring(os.environ.get("BENCH_URL", "sqlite:///bench.db"), tasks)
