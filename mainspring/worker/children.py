@@ -184,7 +184,7 @@ class Children:
         for _ in range(wanted - len(regular)):
             self._start(family)
         if (surplus := len(regular) - wanted) > 0:
-            for member in sorted(regular, key=lambda each: len(each.station.held))[:surplus]:
+            for member in sorted(regular, key=_worth)[:surplus]:
                 member.retire(self._grace)
         if len(regular) == len(there):  # one heir at a time
             leaving = next((e for e in regular if e.leaving and not e.retired), None)
@@ -295,3 +295,8 @@ class Children:
                 print(told, file=sys.stderr, flush=True)
             else:
                 log.warning(message)
+
+
+def _worth(member: Member) -> tuple[bool, int]:
+    """The least goes first when there are too many: who takes no jobs yet, who has the fewest."""
+    return member.station.open, len(member.station.held)

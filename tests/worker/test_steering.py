@@ -239,3 +239,14 @@ def test_a_worker_can_be_stopped_amid_a_reload_and_while_it_is_paused(outside: H
     worker.stop()
     assert (worker.phase, worker.reloading) == ("stopped", False)
     eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("child-")])
+
+
+def test_fewer_processes_are_those_that_take_jobs_already(outside: House, changing: Path) -> None:
+    worker = outside.start(lease="0.6s")
+    eventually(outside.app.workers)
+    changing.write_text("import time\ntime.sleep(600)\n")
+    outside.app.scale_workers(worker.name, least=3)
+    eventually(lambda: presence(outside).children == 3)
+    outside.app.scale_workers(worker.name, least=1)
+    eventually(lambda: presence(outside).children == 1)
+    assert outside.app.enqueue("release", {}).result(timeout=15) == "old"
