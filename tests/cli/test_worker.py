@@ -261,6 +261,8 @@ def test_probes_look_at_a_file_that_is_gone_with_the_worker(
     process = program("--app", "workerapp:app", "worker")
     until(process, "takes jobs")
     eventually(lambda: json.loads((here / "health").read_text()) == {"live": True, "ready": True})
+    for probe in ("find health -mmin -1 | grep -q .", "grep -q '\"ready\":true' health"):
+        assert subprocess.run(["sh", "-c", probe]).returncode == 0
     process.terminate()
     assert process.wait(30) == 0
     assert not (here / "health").exists()
