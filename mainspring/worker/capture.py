@@ -73,7 +73,7 @@ class Capture:
         size = os.fstat(self._file).st_size
         start = min(self._from, size)  # the parent may have cut it short
         data = os.pread(self._file, min(size - start, FULL), start)
-        if not to_its_end:
+        if not to_its_end and size <= FULL:
             data = data[: data.rfind(b"\n") + 1]  # the rest of the line is still to come
         self._from = start + len(data)
         if to_its_end or size > FULL:

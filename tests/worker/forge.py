@@ -67,6 +67,12 @@ def flood(megabytes: int) -> int:
     return megabytes
 
 
+@tasks.task(runs_in="process", retry=ONCE)
+def flood_a_line(size: int, gate: str) -> None:
+    os.write(1, b"x" * size)
+    meet(gate)
+
+
 @tasks.task(runs_in="process", retry=AT_ONCE)
 def die(how: str) -> None:
     print(f"dies by {how}")

@@ -67,3 +67,8 @@ def test_a_job_is_not_told_to_end_for_the_one_before_it(board: Hurried) -> None:
     ended = _Run(job, Context(job, worker="w", deadline=None, channel=channel), 0)
     solo._tell(ended, Why.CANCEL)
     assert (board.kill_at, ended.why) == (0, Why.NOTHING)
+
+
+def test_what_a_child_scribbles_on_its_board_can_be_read(board: Hurried) -> None:
+    board._head[:] = memoryview(b"\xff" * HEAD).cast("q")
+    assert (board.why, board.output_from) == (Why.NOTHING, 0)

@@ -266,3 +266,15 @@ def test_what_is_printed_between_two_jobs_is_of_neither(smithy: House) -> None:
     second = smithy.app.enqueue(forge.say.job("mine"))
     smithy.ended(second)
     assert (logs(smithy, first), logs(smithy, second)) == ([], ["mine"])
+
+
+def test_output_without_line_ends_is_cut_not_lost(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    gate = smithy.gate()
+    job = smithy.app.enqueue(forge.flood_a_line.job(2_000_000, str(gate)))
+    gate.await_arrival()
+    told = eventually(lambda: logs(smithy, job))
+    gate.let_go()
+    smithy.ended(job)
+    assert told[0].startswith("xxx")
+    assert told[-1] == "[more than 64 kB of output: the rest is left out]"
