@@ -1,8 +1,9 @@
 """An application whose tasks run in processes of their own: `bench.solo_app:app`."""
 
 import os
+import time
 
-from mainspring import Mainspring, Retry, Tasks
+from mainspring import Mainspring, Retry, Tasks, current
 
 tasks = Tasks()
 
@@ -22,6 +23,14 @@ def crunch(rounds: int) -> int:
 def whoami() -> int:
     """The process this runs in."""
     return os.getpid()
+
+
+@tasks.task(retry=Retry(base=0.001, jitter=False))
+def hold() -> int:
+    """Stays for good in its first claim; in the second tells when that began (monotonic ns)."""
+    if current().claims == 1:
+        time.sleep(600)
+    return time.monotonic_ns()
 
 
 app = Mainspring(os.environ.get("BENCH_URL", "sqlite:///bench.db"), tasks)

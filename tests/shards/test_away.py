@@ -42,9 +42,13 @@ EVERYTHING = (
 )
 
 
-def comes_back(b: FaultyStore) -> None:
+def comes_back(store: ShardsStore, b: FaultyStore) -> None:
+    """Until it is known to be back: before that, little patience is had with it."""
     b.come_back()
-    time.sleep(PAUSE)
+    end = time.monotonic() + 20
+    while any(shard.away for shard in store.shards()):
+        assert time.monotonic() < end, "it was not asked again"
+        time.sleep(PAUSE)
 
 
 def wish(limit: int = 100, token: int | None = None, lease: int = LEASE) -> Claim:
@@ -75,7 +79,7 @@ def test_jobs_of_the_other_shard_are_claimed_and_settled(
     jobs = store.exchange([], wish()).jobs
     assert [job.queue for job in jobs] == [IN_A] * 5
     assert store.exchange([decide(job, Succeeded()) for job in jobs]).lost == ()
-    comes_back(b)
+    comes_back(store, b)
     assert len(store.exchange([], wish()).jobs) == 5
 
 
@@ -89,7 +93,7 @@ def test_what_could_not_be_written_is_named_and_can_be_repeated(
         store.exchange(ends, wish())
     assert caught.value.missed == [decide(held[IN_B], Succeeded())]
     assert [job.queue for job in caught.value.answer.jobs] == [IN_A]
-    comes_back(b)
+    comes_back(store, b)
     assert store.exchange(ends).lost == ()
     states = {record.id: record.state for record in everything(store)}
     assert states[held[IN_A].id] is states[held[IN_B].id] is State.COMPLETED
@@ -115,7 +119,7 @@ def test_when_all_are_away_the_whole_store_is(store: ShardsStore, b: FaultyStore
     with pytest.raises(StoreUnavailable):
         beat(store)
     a._store.come_back()
-    comes_back(b)
+    comes_back(store, b)
     assert store.exchange([], wish()).jobs == []
 
 
@@ -162,7 +166,7 @@ def test_a_heartbeat_renews_what_it_can_and_names_the_rest(
     assert caught.value.missed == [held[IN_B].token]
     assert caught.value.answer.lost == ()
     beat(store, held[IN_A].token)
-    comes_back(b)
+    comes_back(store, b)
     beat(store, *tokens)
 
 
@@ -173,7 +177,7 @@ def test_progress_and_log_lines_of_a_shard_that_was_away_are_told_before_its_job
     b.go_away(*EVERYTHING)
     with pytest.raises(PartlyUnavailable):
         beat(store, job.token, notes=(Note(job.number, job.token, 5, "half way"),))
-    comes_back(b)
+    comes_back(store, b)
     store.exchange([decide(job, Succeeded())])
     assert [line.text for line in store.logs(job.id)] == ["half way"]
 
@@ -187,7 +191,7 @@ def test_upkeep_and_takeover_go_on_in_the_other_shard(store: ShardsStore, b: Fau
     taken = store.reclaim(grant, 10)
     assert [job.queue for job in taken] == [IN_A]
     store.exchange([decide(job, Lost(OOPS)) for job in taken])
-    comes_back(b)
+    comes_back(store, b)
     grant = Grant(token=new_token(), worker="v", lease=LEASE)
     assert [job.queue for job in store.reclaim(grant, 10)] == [IN_B]
 
@@ -209,7 +213,7 @@ def test_jobs_of_the_other_shard_are_stored_and_the_rest_is_safe_to_repeat(
         None,
         jobs[2].id,
     ]
-    comes_back(b)
+    comes_back(store, b)
     assert [answer.repeated for answer in store.insert(jobs)] == [True, False, True]
 
 
@@ -241,7 +245,7 @@ def test_operators_reach_what_answers_and_are_told_of_the_rest(
         store.cancel(Select())
     with pytest.raises(PartlyUnavailable):
         store.configure("events", Settings(paused=True))
-    comes_back(b)
+    comes_back(store, b)
     assert store.cancel(Select(states=(State.PENDING,))).ids == (jobs[1].id,)
     assert store.configure("events", Settings(paused=True)).paused
 
@@ -257,7 +261,7 @@ def test_a_worker_hears_what_is_wanted_from_whichever_shard_answers(
     with pytest.raises(PartlyUnavailable, match="shard 'b'") as caught:
         store.instruct(["w"], change)
     assert caught.value.answer == ["w"]
-    comes_back(b)
+    comes_back(store, b)
     assert beat(store).wanted == Wanted(paused=True, reload=5)
     assert store.instruct(["w"], change) == ["w"]
     assert beat(store).wanted == change
