@@ -57,6 +57,8 @@ class Member:
 
     def retire(self, grace: float) -> None:
         """Take no more jobs, give back what has not begun, and go when the rest has ended."""
+        if self.retired:
+            return  # told again, it would be waited for longer
         if not self.station.open:
             self.dismiss()
             return
