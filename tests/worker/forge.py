@@ -1,6 +1,7 @@
 """An app whose tasks run in processes of their own, most of them badly behaved."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -113,6 +114,16 @@ def outlast(how: str) -> str:
             return why.reason
         raise
     return "came through"
+
+
+@tasks.task(runs_in="process", retry=ONCE, timeout=0.3)
+def run_program(pid: str) -> None:
+    """Waits for a program that ends when it is told to, and goes on for ever itself."""
+    with subprocess.Popen(["sleep", "300"]) as program:
+        Path(pid).write_text(str(program.pid))
+        while True:
+            with contextlib.suppress(BaseException):
+                program.wait()
 
 
 @tasks.task(runs_in="process", retry=ONCE)

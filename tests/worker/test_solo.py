@@ -168,6 +168,13 @@ def test_one_that_does_not_listen_is_killed(smithy: House, how: str) -> None:
     assert not died
 
 
+def test_programs_that_a_killed_job_has_started_are_killed_too(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    pid = smithy.folder / "pid"
+    smithy.ended(smithy.app.enqueue(forge.run_program.job(str(pid))))
+    eventually(lambda: not Path(f"/proc/{pid.read_text()}").exists())
+
+
 def test_beyond_its_memory_limit_a_process_is_killed(smithy: House) -> None:
     smithy.start(process_slots=1, lease="1h")
     [job] = smithy.ended(smithy.app.enqueue(forge.grow.job()))
