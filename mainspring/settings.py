@@ -53,6 +53,7 @@ class Configuration:
     tasks: int | None = None
     lease: Duration | None = None
     grace: Duration | None = None
+    health: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -210,4 +211,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "tasks": _whole(100_000),
     "lease": _duration,
     "grace": _duration,
+    "health": lambda value, environment: _text(
+        str(value) if type(value) is int else value, environment
+    ),
 }

@@ -1,7 +1,9 @@
 """The command worker: runs jobs until it is told to stop."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ from mainspring.settings import Configuration
 
 if TYPE_CHECKING:
     from mainspring.worker.pools import Pool
+    from mainspring.worker.worker import Worker
 
 GRACE_RAN_OUT = 75
 PROCESSES, THREADS = 1, 8
@@ -73,8 +76,12 @@ PROCESSES, THREADS = 1, 8
 @click.option("--queues", metavar="A,B", help="Which, in this order; all by default.")
 @click.option("--lease", metavar="TIME", help="How long jobs outlive a dead worker's silence.")
 @click.option("--grace", metavar="TIME", help="How long jobs may go on after the first signal.")
+@click.option("--health", metavar="PORT|HOST:PORT|FILE", help="Where probes ask how it is.")
+@click.option("--reload", is_flag=True, help="Load the app anew when its code changes.")
 @click.option("--quiet", is_flag=True, help="Do not tell of each attempt that failed.")
-def worker(place: Place, quiet: bool, pools: tuple[str, ...], **arguments: str | None) -> int:
+def worker(
+    place: Place, quiet: bool, reload: bool, pools: tuple[str, ...], **arguments: str | None
+) -> int:
     """Run jobs until SIGTERM or Ctrl-C; twice: until now.
 
     Needs --app. This process does the queue's work and imports none of it; the processes that run
@@ -97,7 +104,8 @@ def worker(place: Place, quiet: bool, pools: tuple[str, ...], **arguments: str |
         running = Pools(
             [Worker(events=_told(each, threads, quiet), **common, **_own(each)) for each in teams]
         )
-        running.run()
+        with attended(running.workers, settings, running.reload if reload else None):
+            running.run()
     if place.as_json:
         names = [each.name for each in running.workers]
         place.answer({"workers": names, "handed_back": running.handed_back}, "")
@@ -156,6 +164,29 @@ def _told(pool: "Pool", threads: int, quiet: bool) -> Bus:
     if not quiet:
         events.on(AttemptFailed, partial(_say, _failure))
     return events
+
+
+@contextmanager
+def attended(
+    workers: Sequence["Worker"], settings: Configuration, reload: Callable[[], None] | None
+) -> Iterator[None]:
+    """For the block, tell of these workers whoever is to know: probes, the service manager; and
+    call `reload` when their code changes."""
+    from mainspring.worker import health, systemd, watch
+
+    with ExitStack() as stack:
+        if settings.health:
+            with blame("health", settings):
+                where = health.target(settings.health)
+                told = stack.enter_context(health.told_at(where, workers))
+            click.echo(f"health: {told}", err=True)
+        if reload is not None:
+            # A change within the second of the last one would be hidden by what was compiled then.
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            say = partial(click.echo, err=True)
+            stack.enter_context(watch.watched(watch.code_of(settings.app or ""), reload, say))
+        stack.enter_context(systemd.told(workers))
+        yield
 
 
 def _failure(event: AttemptFailed) -> str:

@@ -43,8 +43,12 @@ class Capture:
         faulthandler.enable(file)
 
     def begin(self) -> None:
-        """A job begins: what comes from now on is its own."""
+        """A job begins: what comes from now on is its own, what came since the last one is of
+        neither."""
         self._kept = 0
+        if os.fstat(self._file).st_size:
+            self._collect(to_its_end=True)
+            self._kept = 0
 
     def look(self) -> list[str]:
         """What has been printed meanwhile, if it is time for a look."""
@@ -69,7 +73,7 @@ class Capture:
         size = os.fstat(self._file).st_size
         start = min(self._from, size)  # the parent may have cut it short
         data = os.pread(self._file, min(size - start, FULL), start)
-        if not to_its_end:
+        if not to_its_end and size <= FULL:
             data = data[: data.rfind(b"\n") + 1]  # the rest of the line is still to come
         self._from = start + len(data)
         if to_its_end or size > FULL:

@@ -89,7 +89,12 @@ def main() -> None:
     else:
         # Signals interrupt the main thread, so that is where the jobs run.
         threading.Thread(target=_obey, args=(wire, host), name="mainspring-orders").start()
-        host.solo.serve()
+        try:
+            host.solo.serve()
+        except BaseException:
+            # The other threads would keep this process, which runs nothing more, among the living.
+            log.exception("the main thread failed; this process ends")
+            os._exit(os.EX_SOFTWARE)
 
 
 def _is_starved(error: BaseException) -> bool:

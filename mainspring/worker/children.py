@@ -67,6 +67,7 @@ class Children:
         self._not_before = 0.0
         self._quitting = False
         self._told = ""
+        self.reloads = 0
 
     @property
     def members(self) -> list[Member]:
@@ -124,9 +125,23 @@ class Children:
 
     def reload(self) -> None:
         """Replace all children, one after the other, by such that import the app anew."""
+        self._told = ""
         for member in self._members:
-            if not member.alone and not member.retired:
+            if member.elder is not None:
+                # It may have read what was there before, or hang in it.
+                member.elder.heir = None
+                member.elder = None
+                member.dismiss()
+            elif member.alone:
+                member.retire(self._grace)
+            elif not member.retired:
                 member.leaving = "there may be new code"
+        self.reloads += 1
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them are still to be replaced."""
+        return any(each.leaving and not each.retired for each in self.members)
 
     def scale(self, least: int, most: int) -> None:
         """Have at least and at most so many children in each family."""
@@ -169,7 +184,7 @@ class Children:
         for _ in range(wanted - len(regular)):
             self._start(family)
         if (surplus := len(regular) - wanted) > 0:
-            for member in sorted(regular, key=lambda each: len(each.station.held))[:surplus]:
+            for member in sorted(regular, key=_worth)[:surplus]:
                 member.retire(self._grace)
         if len(regular) == len(there):  # one heir at a time
             leaving = next((e for e in regular if e.leaving and not e.retired), None)
@@ -226,6 +241,8 @@ class Children:
                 self._gone(member)
 
     def _opened(self, member: Member, hello: Hello) -> None:
+        if member.dismissed:
+            return
         self._unopened = 0
         self._told = ""
         if not member.solo:
@@ -245,6 +262,8 @@ class Children:
             heir.elder = None
         if (elder := member.elder) is not None:
             # Better the old one than none. Asked for again, it is tried again.
+            if not self._quitting:
+                log.warning("child %d could not be replaced, and goes on", elder.child.pid)
             elder.heir, elder.leaving = None, ""
             for each in self._members:
                 each.leaving = each.leaving if each.heir else ""
@@ -281,3 +300,8 @@ class Children:
                 print(told, file=sys.stderr, flush=True)
             else:
                 log.warning(message)
+
+
+def _worth(member: Member) -> tuple[bool, int]:
+    """The least goes first when there are too many: who takes no jobs yet, who has the fewest."""
+    return member.station.open, len(member.station.held)

@@ -93,6 +93,16 @@ class Crew(Protocol):
         """Replace all processes, one after the other, by such that import the app anew."""
         ...
 
+    @property
+    def reloads(self) -> int:
+        """How many times that was asked for."""
+        ...
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them are still to be replaced."""
+        ...
+
     def quit(self) -> None:
         """Let everybody hand back what they have, and go."""
         ...

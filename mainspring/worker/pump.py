@@ -60,7 +60,8 @@ _token = attrgetter("token")
 class Pump:
     """Turns until it was told to stop and all is written or handed back.
 
-    `error` is why it ended, if nobody had asked it to.
+    `error` is why it ended, if nobody had asked it to; `turned` is when it last did (monotonic
+    seconds), `is_away` whether the store is.
     """
 
     def __init__(
@@ -80,14 +81,15 @@ class Pump:
         self._office: Office | None = None
         self._outbox = Outbox()
         self._look_at_leases = 0.0
+        self.turned = time.monotonic()
         self._told_unknown: set[str] = set()
-        self._away = self._listening = self._tells_anew = False
+        self.is_away = self._listening = self._tells_anew = False
         self._hungry = True
         self._due = self._deadline = float("inf")
 
     def run(self, crew: Crew, on_open: Callable[[], None]) -> None:
         """Work until stopped; `on_open` is called once the first place takes jobs."""
-        self._crew = crew
+        self.crew = crew
         self._dealer = Dealer(crew, self._me.read_ahead)
         self._steering = Steering(self, crew, self._me.queues, self._me.started)
         self._on_open = on_open
@@ -151,7 +153,7 @@ class Pump:
     def presence(self) -> Presence:
         """What the worker tells of itself."""
         told = (self.tally.processed, self.tally.failed, self._usage.look())
-        presence = self._me.presence(self.phase, self._crew, self._dealer, *told)
+        presence = self._me.presence(self.phase, self.crew, self._dealer, *told)
         if self._tells_anew:
             # What a worker tells of for the first time makes jobs due that nobody could run, and
             # a child that has just come may know newer versions of the same tasks.
@@ -179,10 +181,10 @@ class Pump:
             pass
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        self._crew.tend()
-        places = sum(each.places for each in self._crew.everyone)
-        busy = sum(each.busy for each in self._crew.everyone)
+        now = self.turned = time.monotonic()
+        self.crew.tend()
+        places = sum(each.places for each in self.crew.everyone)
+        busy = sum(each.busy for each in self.crew.everyone)
         self._usage.is_now(busy / places if places else 0.0)
         if now >= self._due:
             self._due, self._hungry = float("inf"), True
@@ -194,7 +196,7 @@ class Pump:
             self._submit(self._office, now)
             if not self._outbox.busy:
                 # What needs no write, jobs that completed by themselves, has been dealt with.
-                for station in self._crew.everyone:
+                for station in self.crew.everyone:
                     station.acknowledge()
         if self.phase in STOPPING:
             self._wind_down(now)
@@ -231,7 +233,7 @@ class Pump:
                 self._deal(answer.jobs)
             else:  # so long in coming that they may be somebody else's before they have begun
                 self._end_all(answer.jobs, HandedBack())
-        for station in self._crew.everyone:
+        for station in self.crew.everyone:
             station.acknowledge()
         if answer.lost:
             self._tell_lost([number for number, _ in answer.lost])
@@ -257,19 +259,18 @@ class Pump:
         self._end_all(left, HandedBack())
         if unknown:
             self._end_all(unknown, TaskUnknown())
-            new = {job.task for job in unknown} - self._told_unknown
-            if new:
+            if new := {job.task for job in unknown} - self._told_unknown:
                 self._told_unknown |= new
                 self._events.emit(UnknownTasks(tuple(sorted(new)), self._me.name))
 
     def _is_away(self, error: str) -> None:
-        self._away = True
-        for station in self._crew.everyone:
+        self.is_away = True
+        for station in self.crew.everyone:
             station.acknowledge()
         self._events.emit(StoreLost(error, self._me.name))
 
     def _is_back(self) -> None:
-        self._away = False
+        self.is_away = False
         self._events.emit(StoreBack(self._me.name))
 
     def _poked(self) -> None:
@@ -281,12 +282,12 @@ class Pump:
             self._steering.obey(pulse.wanted)
         if pulse.cancel:
             wanted = set(pulse.cancel)
-            self._order(wanted, lambda numbers: Stop(numbers))
+            self._order(wanted, Stop)
             self._end_all(self._dealer.withdraw(wanted), Cancelled("cancelled before it began"))
         if pulse.paused:
             paused = set(pulse.paused)
             wanted = {job.number for job in self._dealer.held() if job.queue in paused}
-            self._order(wanted, lambda numbers: Recall(numbers))
+            self._order(wanted, Recall)
             self._end_all(self._dealer.withdraw(wanted), HandedBack())
 
     def pause(self) -> None:
@@ -306,14 +307,14 @@ class Pump:
             self._stop(self._me.grace)
 
     def _give_back_unbegun(self) -> None:
-        for station in self._crew.everyone:
+        for station in self.crew.everyone:
             station.place.send(Recall())
         suspects = {job.number for job in self._dealer.suspects}
         self._end_all(self._dealer.withdraw(suspects), HandedBack())
 
     def _order(self, wanted: Collection[int], order: Callable[[list[int]], Stop | Recall]) -> None:
         """Tell each place what is to become of those of these jobs that it holds."""
-        for station in self._crew.everyone:
+        for station in self.crew.everyone:
             if numbers := [number for number in wanted if number in station.held]:
                 station.place.send(order(numbers))
 
@@ -360,7 +361,7 @@ class Pump:
             self.tally.processed += len(ended.settled)
             self._hungry = True
             self._required_office().keeper.settle(map(_token, ended.settled))
-        if self._away:
+        if self.is_away:
             # The ledger is stuck; what has ended is safer here than in a child.
             station.acknowledge()
 
@@ -411,21 +412,20 @@ class Pump:
         now = time.monotonic()
         if self.phase in ("starting", "running", "paused"):
             self.phase, self._deadline = "stopping", now + grace
-            if any(each.held for each in self._crew.everyone):
+            if any(each.held for each in self.crew.everyone):
                 self._events.emit(WorkerStopping(self._me.name, grace))
             self._give_back_unbegun()
             if self._office is not None:
                 self._office.keeper.hurry()
         elif self.phase == "stopping":
             self.phase, self._deadline = "quitting", now + LAST_WORDS
-            self._crew.quit()
+            self.crew.quit()
 
     def _wind_down(self, now: float) -> None:
         """Whether it is over, or time for the next step."""
-        holding = any(each.held for each in self._crew.everyone)
-        if not (holding or not self._outbox.empty):
-            self._crew.quit()
-            if self._crew.gone:
+        if self._outbox.empty and not any(each.held for each in self.crew.everyone):
+            self.crew.quit()
+            if self.crew.gone:
                 self.phase = "stopped"
         if now < self._deadline:
             return
@@ -436,7 +436,7 @@ class Pump:
 
     def _end(self) -> None:
         self.phase = "stopped"
-        self._crew.kill()
+        self.crew.kill()
         if self._office is not None:
             self._office.close()
         self._events.emit(WorkerStopped(self._me.name, self.tally.handed_back))

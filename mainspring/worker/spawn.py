@@ -45,9 +45,15 @@ class Child:
                 fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
                 files.append(self._output.fileno())
             command = [sys.executable, "-m", "mainspring.worker.child", *map(str, files)]
-            self._process = subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=files,
+                stdin=subprocess.DEVNULL,
+                process_group=0 if setup.solo else None,
+            )
         self.pid = self._process.pid
         self.peak = 0
+        self._solo = setup.solo
         self._hear = hear
         self._wire = ParentWire(ours)
         self._wire.send(setup)
@@ -93,8 +99,13 @@ class Child:
             os.ftruncate(self._output.fileno(), FULL)
 
     def kill(self) -> None:
-        """End the process now; what it still says is heard."""
-        if not self.has_ended:
+        """End the process now, and the programs that its job has started if it has but one; what
+        it still says is heard."""
+        if self.has_ended:
+            return
+        if self._solo:
+            os.killpg(self.pid, signal.SIGKILL)
+        else:
             self._process.kill()
 
     def hang_up(self) -> None:

@@ -56,6 +56,8 @@ class Steering:
             self._crew.scale(*wanted.processes)
         if wanted.reload is not None and wanted.reload > self._loaded:
             self.reload()
+            # By a clock that is ahead of ours it would be wanted again and again.
+            self._loaded = max(self._loaded, wanted.reload)
         if wanted.stop:
             self._worker.drain()
 

@@ -24,15 +24,17 @@ from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
+from mainspring.worker import vitals
 from mainspring.worker.children import Children, Family
 from mainspring.worker.dealer import Crew
-from mainspring.worker.identity import Identity
+from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.inside import Inside
 from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
 from mainspring.worker.scaling import Scaling
 from mainspring.worker.signals import heard
+from mainspring.worker.vitals import Sign
 from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000
@@ -137,6 +139,34 @@ class Worker:
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
         return self._pump.tally.handed_back if self._pump else 0
+
+    @property
+    def phase(self) -> Phase:
+        """What it is about: "starting", "running", "paused", "stopping" (finishing what runs),
+        "quitting" (handing it back) or "stopped", as it also is before its start."""
+        return self._pump.phase if self._pump else "stopped"
+
+    @property
+    def live(self) -> Sign:
+        """Whether it goes about its work; True also while it waits for its store or its app. If
+        not, `live.reason` says why, and only a new process helps."""
+        return vitals.live(self._pump)
+
+    @property
+    def ready(self) -> Sign:
+        """Whether it takes jobs: it runs or is paused, a process of it has loaded the app, and the
+        store answers. If not, `ready.reason` says why."""
+        return vitals.ready(self._pump)
+
+    @property
+    def reloads(self) -> int:
+        """How many times its processes were to load the app anew."""
+        return vitals.reloads(self._pump)
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them have still to do so."""
+        return vitals.reloading(self._pump)
 
     def run(self) -> None:
         """Work until stopped, by `stop()` from another thread or by a signal.
