@@ -26,6 +26,8 @@ WORKERS = 2
 OPTIONS = ("--processes", "2", "--threads", "4", "--tasks", "20")
 WHILE = 1.5
 """Leases for which somebody stands still."""
+SILENCE = 2.5
+"""Seconds for which a server does: leases end meanwhile."""
 
 
 class Engine(Protocol):
@@ -85,7 +87,7 @@ class Postgres:
     def _freeze(self) -> None:
         with psycopg.connect(self.url, autocommit=True) as session:
             sessions = session.execute("SELECT pid FROM pg_stat_activity").fetchall()
-        _stand_still([pid for (pid,) in sessions], 1.0)
+        _stand_still([pid for (pid,) in sessions], SILENCE)
 
     def remove(self) -> None:
         self.server.stop()
@@ -113,7 +115,7 @@ class Redis:
 
     def _freeze(self) -> None:
         assert self.server.process is not None
-        _stand_still([self.server.process.pid], 1.0)
+        _stand_still([self.server.process.pid], SILENCE)
 
     def remove(self) -> None:
         self.server.remove()
