@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -68,7 +69,8 @@ def _outcome(name: str, place: Arena, nemesis: Nemesis) -> Outcome:
         verdict.broken.append(f"not worked off in {DRAIN} s: {place.app.counts()}")
     health = place.app.health()
     log = place.log.read_text(errors="replace")
-    return Outcome(name, health.version, verdict, place.refused_ends(), log)
+    version = health.version.partition(" (")[0]
+    return Outcome(name, version, verdict, place.refused_ends(), log)
 
 
 def page(outcomes: list[Outcome], seconds: float, seed: int) -> str:
@@ -79,7 +81,8 @@ def page(outcomes: list[Outcome], seconds: float, seed: int) -> str:
         f"{seconds:g} s each, seed {seed}",
         "",
         "L lost · C accepted twice · U run again without a reason · D run again after a fault",
-        "R seconds from a fault to the next run, median / longest · A longest gap between inserts",
+        "R seconds from a job's first loss to its next run, median / longest"
+        " · A longest gap between inserts",
         "",
         f"{'':24}{'jobs':>7}{'runs':>7}{'L':>4}{'C':>4}{'U':>4}{'D':>6}{'refused':>9}"
         f"{'R':>14}{'A':>8}",
@@ -117,7 +120,9 @@ def main() -> int:
         print(f"{name}: {chosen.minutes:g} minutes under fire, seed {chosen.seed}", file=sys.stderr)
         folder = Path(tempfile.mkdtemp(prefix=f"mainspring-chaos-{name}-"))
         outcomes.append(chaos(name, folder, chosen.minutes * 60, chosen.seed))
-        if not outcomes[-1].passed:
+        if outcomes[-1].passed:
+            shutil.rmtree(folder)
+        else:
             print(f"{name}: history and logs are kept in {folder}", file=sys.stderr)
     at_end.close()
     print(page(outcomes, chosen.minutes * 60, chosen.seed))

@@ -21,9 +21,10 @@ SECOND = 1_000_000_000
 class Verdict:
     """Sentences about broken promises (none is good), and how much was seen.
 
-    `again` counts repeated executions that a fault explains, `recoveries` are the seconds from such
-    a fault to the next execution, `gap` is the longest time without an acknowledged insert, and
-    `bit` counts, by what was done, the faults that made something run again.
+    `again` counts repeated executions that a fault explains, `recoveries` are the seconds from the
+    first such fault of a job to its next execution (one that was lost twice is suspected, and waits
+    until it can run alone), `gap` is the longest time without an acknowledged insert, and `bit`
+    counts, by what was done, the faults that made something run again.
     """
 
     broken: list[str] = field(default_factory=list)
@@ -199,6 +200,7 @@ def _reasons(history: History, verdict: Verdict) -> None:
     for mark, runs in history.runs.items():
         ordered = sorted(runs, key=lambda run: (run.claim or 0, run.t))
         raised = {fact.get("claim") for fact in history.raised[mark]}
+        losses = 0
         for run, after in itertools.pairwise(ordered):
             if run.claim in raised and run.claim is not None:
                 continue
@@ -209,7 +211,9 @@ def _reasons(history: History, verdict: Verdict) -> None:
             else:
                 bit.add(fault)
                 verdict.again += 1
-                verdict.recoveries.append(max(0, after.t - fault.end) / SECOND)
+                losses += 1
+                if losses == 1:
+                    verdict.recoveries.append(max(0, after.t - fault.end) / SECOND)
     verdict.bit.update(fault.who for fault in bit)
 
 
