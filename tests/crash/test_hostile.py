@@ -21,7 +21,7 @@ def test_a_hostile_function_fails_its_own_job_and_nothing_else(
     with arena(tmp_path, url) as place, Mainspring(url, tasks) as app:
         place.start_worker("--threads", "2", app="tests.crash.hostile:app")
         [worker] = place.workers
-        for number, way in enumerate(WAYS):
+        for number, way in enumerate(ways):
             job = app.enqueue(kind.job(way))  # type: ignore[attr-defined]
             beside = [app.enqueue(each.job(number)) for each in (decent, decent_apart)]
             with pytest.raises(JobFailed):

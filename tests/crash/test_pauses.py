@@ -49,8 +49,7 @@ def test_a_worker_that_stands_still_for_three_leases_loses_and_doubles_nothing(
             for _ in range(2):
                 place.start_worker("--threads", "4")
             place.wait_until_running(2)
-            time.sleep(0.5)
-            with standing_still(place.workers[0].pid):
+            with standing_still(wait_for_a_long_one(place)):
                 for _ in until(3 * LEASE):
                     place.recorder.record("fault", who="a worker stands still")
                     time.sleep(0.1)
@@ -66,7 +65,19 @@ def test_a_worker_that_stands_still_for_three_leases_loses_and_doubles_nothing(
 
 def job(mark: str) -> NewJob[int]:
     """A short one, and now and then one that takes longer than a lease."""
-    return note.job(mark, 1.2 * LEASE if mark.endswith("00") else 0.05)
+    return note.job(mark, 1.2 * LEASE if mark.endswith(("00", "50")) else 0.05)
+
+
+def wait_for_a_long_one(place: Arena) -> int:
+    """The worker that has just begun a job that takes longer than a lease."""
+    known = {fact["mark"] for fact in read(place.history) if fact["op"] == "begin"}
+    for _ in until(60):
+        for fact in read(place.history):
+            long = fact["op"] == "begin" and fact["mark"].endswith(("00", "50"))
+            if long and fact["mark"] not in known:
+                return int(fact["parent"])
+        time.sleep(0.02)
+    raise AssertionError(place.log.read_text(errors="replace"))
 
 
 @pytest.mark.parametrize("engine", URLS)
