@@ -150,7 +150,8 @@ def scale(
     with place.app() as app:
         told = app.scale_workers(*names, least=least, most=most, host=host)
     answer = {"scaled": told, "least": least, "most": most}
-    place.answer(answer, f"{least} to {most} processes: {', '.join(told)}")
+    count = f"{least}" if least == most else f"{least} to {most}"
+    place.answer(answer, f"{count} processes: {', '.join(told)}")
 
 
 @command

@@ -56,7 +56,9 @@ class Steering:
         if wanted.processes is not None and wanted.processes != self._bounds:
             self._bounds = wanted.processes
             self._crew.scale(*wanted.processes)
-            self._tell("has {} to {} processes from now on".format(*wanted.processes))
+            least, most = wanted.processes
+            told = f"{least}" if least == most else f"{least} to {most}"
+            self._tell(f"has {told} processes from now on")
         if wanted.reload is not None and wanted.reload > self._loaded:
             self.reload()
             # By a clock that is ahead of ours it would be wanted again and again.
