@@ -26,6 +26,9 @@ log = logging.getLogger("mainspring")
 Family = Literal["shared", "solo"]
 FAMILIES: tuple[Family, ...] = ("shared", "solo")
 
+PACE = 0.01
+"""Seconds between two rounds, however much happens."""
+
 QUICK = 1.0
 """Seconds: a child that dies younger than this makes its successor wait."""
 
@@ -64,7 +67,7 @@ class Children:
         self._families: tuple[Family, ...] = ("shared",)
         self._members: list[Member] = []
         self._quick = self._unopened = 0
-        self._not_before = 0.0
+        self._not_before = self._tend_at = 0.0
         self._quitting = False
         self._told = ""
         self.reloads = 0
@@ -115,6 +118,9 @@ class Children:
     def tend(self) -> None:
         """Start who is missing, end who should be gone."""
         now = time.monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + PACE
         for member in self._members:
             if member.look_after(now, self._lifespan):
                 self._post(partial(self._gone, member))
@@ -258,6 +264,7 @@ class Children:
         if member not in self._members:
             return
         self._members.remove(member)
+        self._tend_at = 0.0
         if (heir := member.heir) is not None:
             heir.elder = None
         if (elder := member.elder) is not None:

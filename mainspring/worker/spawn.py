@@ -49,7 +49,7 @@ class Child:
                 command,
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
-                process_group=0 if setup.solo else None,
+                process_group=0,  # what is typed at a terminal is for the parent
             )
         self.pid = self._process.pid
         self.peak = 0
@@ -76,12 +76,9 @@ class Child:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the process takes up now (Linux; elsewhere 0)."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return 0
+        """Bytes of memory that the process and the programs it started take up now (Linux;
+        elsewhere 0)."""
+        return _memory(self.pid)
 
     @property
     def cpu(self) -> float:
@@ -151,6 +148,19 @@ class Child:
         except Exception:
             log.exception("child %d sent what cannot be read", self.pid)
         self._hear(self, None)
+
+
+def _memory(pid: int) -> int:
+    """Of a process and all that descends from it; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            size = int(file.read().split()[1]) * _PAGE
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                size += sum(_memory(int(child)) for child in file.read().split())
+    except (OSError, IndexError):
+        return 0
+    return size
 
 
 def _status(returncode: int) -> str:
