@@ -22,6 +22,7 @@ SERVED_URL = "MAINSPRING_SERVED_URL"
 @click.option("--port", metavar="PORT", help=f"{PORT} by default; 0: any that is free.")
 @click.option(
     "--processes",
+    "--server-processes",
     "server_processes",
     metavar="N|auto",
     help="Processes that answer on that port; 1 by default. One that dies is replaced.",
