@@ -117,7 +117,9 @@ class Supervisor:
         told = member.bury()
         assert member.code is not None
         if self._stops:
-            self._verdict = self._verdict or abs(member.code)
+            # One that was only beginning had nobody yet to hear the signal.
+            expected = member.code == -signal.SIGTERM
+            self._verdict = self._verdict or (0 if expected else abs(member.code))
         elif member.code in HOPELESS:
             self._verdict = member.code
             self._stop()
