@@ -17,6 +17,7 @@ from mainspring.errors import (
     MainspringError,
     NotBound,
     NotImmediate,
+    NotInteger,
     PartlyUnavailable,
     PayloadTooLarge,
     RateLimited,
@@ -39,9 +40,11 @@ from mainspring.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
 from mainspring.options import Options, Policies
@@ -60,6 +63,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "Duration",
+    "Entry",
     "ForeignConnection",
     "IdConflict",
     "Interrupted",
@@ -68,6 +72,7 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "KeyValue",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
@@ -75,6 +80,7 @@ __all__ = [
     "NewJob",
     "NotBound",
     "NotImmediate",
+    "NotInteger",
     "Options",
     "PartlyUnavailable",
     "PayloadTooLarge",
@@ -106,5 +112,6 @@ __all__ = [
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "VersionConflict",
     "current",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
+from mainspring.cells import Cells
 from mainspring.dossier import Dossier
 from mainspring.job import (
     Changed,
@@ -223,7 +224,7 @@ class Signal(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(Cells, Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
     when the place is not ours; each verb's own are named at the verb.
 
@@ -336,7 +337,8 @@ class Store(Protocol):
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         """One slice of chores: promote what is due, expire what is late, work off releases of
         dependents, prune what was kept long enough, forget workers long gone, tend the files.
-        Returns how many jobs it touched; call again at once when that is `limit` or more."""
+        Returns how many jobs and entries it touched; call again at once when that is `limit` or
+        more."""
         ...
 
     # --- operate ----------------------------------------------------------------------------

@@ -38,6 +38,7 @@ VALUES = {
         "presence",
         "codec",
         "dossier",
+        "cells",
     )
 }
 WORLD = {
@@ -95,7 +96,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow"),
+        *("intake", "workflow", "kv"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}
