@@ -1,10 +1,12 @@
 """Move: copy all that is in one store to another, as it stands; repeatable."""
 
+import time
 from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
 
+from mainspring.cells import Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.durations import SECOND
 from mainspring.errors import InvalidState
@@ -15,18 +17,25 @@ from mainspring.store import Counts, Grant, Settings, Store
 
 BATCH = 1000
 
+ENTRIES = 100
+"""Of the key-value store at once: each may be as large as a payload."""
+
 
 class Copied(Struct, frozen=True):
-    """What a copy found: jobs at the source, those among them that were not yet at the target,
-    and sentences about what is not as it should be afterwards (none is good)."""
+    """What a copy found: jobs and entries at the source, the jobs and entries among them that were
+    not yet at the target, and sentences about what is not as it should be afterwards (none is
+    good)."""
 
     jobs: int
     new: int
+    entries: int = 0
+    new_entries: int = 0
     wrong: tuple[str, ...] = ()
 
 
 def copy(source: Store, target: Store, tell: Callable[[int], object] = lambda n: None) -> Copied:
-    """Copy queues and jobs, in the order of their numbers; `tell` hears how many are done.
+    """Copy queues, jobs in the order of their numbers, and entries of the key-value store, which
+    get versions of the target's own; `tell` hears how many jobs are done.
 
     Nobody may be at work at the source, nor yet at the target. `InvalidState` if a worker is, or
     a job still runs. A copy that was cut short is repeated from the start: what is there already
@@ -43,7 +52,9 @@ def copy(source: Store, target: Store, tell: Callable[[int], object] = lambda n:
         jobs, after = jobs + len(page), page[-1].number
         tell(jobs)
     _copy_waits(source, target)
-    return Copied(jobs, new, tuple(_wrong(source, target, before, jobs)))
+    entries, new_entries = _copy_entries(source, target)
+    wrong = tuple(_wrong(source, target, before, jobs))
+    return Copied(jobs, new, entries, new_entries, wrong)
 
 
 def _quiet(source: Store) -> None:
@@ -86,6 +97,24 @@ def _copy_waits(source: Store, target: Store) -> None:
         if tied:
             target.restore(tied)
         after = page[-1].number
+
+
+def _copy_entries(source: Store, target: Store) -> tuple[int, int]:
+    """How many there are, and how many of them were not at the target."""
+    entries = new = 0
+    after = ""
+    while page := source.kv_scan(after=after, limit=ENTRIES):
+        there = target.kv_get([cell.key for cell in page])
+        fresh = [cell for cell, known in zip(page, there, strict=True) if known is None]
+        target.kv_set([_put(cell) for cell in fresh])
+        entries, new, after = entries + len(page), new + len(fresh), page[-1].key
+    return entries, new
+
+
+def _put(cell: Cell) -> Put:
+    if cell.expires is None:
+        return Put(cell.key, cell.value)
+    return Put(cell.key, cell.value, max(1, cell.expires - time.time_ns() // 1000))
 
 
 def _wrong(source: Store, target: Store, before: Counts, seen: int) -> list[str]:

@@ -15,7 +15,8 @@ from mainspring.move import copy as copy_store
 @click.option("--to", "target", metavar="URL", required=True, help="The store that gets it all.")
 def copy(place: Place, source: str | None, target: str) -> int:
     """Copy a store to another place, of whatever kind: all jobs as they stand, their history and
-    logs, and the queues with their settings. Statistics stay behind.
+    logs, the queues with their settings, and the entries of the key-value store. Statistics and
+    the versions of entries stay behind.
 
     Stop workers and producers first. A copy that was cut short is repeated; the source is kept.
     """
@@ -35,8 +36,16 @@ def copy(place: Place, source: str | None, target: str) -> int:
                 )
         finally:
             store.close()
-    value = {"jobs": done.jobs, "new": done.new, "wrong": done.wrong}
+    value = {
+        "jobs": done.jobs,
+        "new": done.new,
+        "entries": done.entries,
+        "new_entries": done.new_entries,
+        "wrong": done.wrong,
+    }
     good = f"{done.jobs:,} jobs, {done.new:,} of them new, are at {without_password(target)} now."
+    if done.entries:
+        good += f" Entries: {done.entries:,}, of them {done.new_entries:,} new."
     place.answer(value, "\n".join(done.wrong) or good)
     return 1 if done.wrong else 0
 

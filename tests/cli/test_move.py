@@ -1,5 +1,6 @@
 """Copy: everything goes to another place, or nothing is claimed to have."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,26 @@ def test_a_copy_that_is_repeated_brings_what_is_new(cli: Cli, app: Mainspring) -
     assert cli("copy", "--from", URL, "--to", TO, "--json").json == {
         "jobs": 4,
         "new": 1,
+        "entries": 0,
+        "new_entries": 0,
         "wrong": [],
     }
     assert cli("--url", TO, "check").code == 0
+
+
+def test_a_copy_holds_the_entries_with_their_ends_and_spares_what_is_there(
+    cli: Cli, app: Mainspring
+) -> None:
+    app.kv.set("a", 1)
+    app.kv.set("b", b"bytes", ttl="1h")
+    there = Mainspring(TO)
+    there.kv.set("a", 2)
+    said = cli("--url", URL, "copy", "--to", TO)
+    assert said.out == f"0 jobs, 0 of them new, are at {TO} now. Entries: 2, of them 1 new.\n"
+    assert there.kv.get_many(["a", "b"]) == {"a": 2, "b": b"bytes"}
+    ends = [each.kv.entry("b").expires for each in (app, there)]  # type: ignore[union-attr]
+    assert abs(ends[0] - ends[1]) < timedelta(minutes=1)  # type: ignore[operator]
+    there.close()
 
 
 def test_a_store_at_work_is_not_copied(cli: Cli, app: Mainspring) -> None:
