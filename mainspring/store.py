@@ -188,13 +188,15 @@ class ShardQueue(Struct, frozen=True, kw_only=True):
 
 
 class ShardInfo(Struct, frozen=True, kw_only=True):
-    """One of several stores that are one. `draining`: it gets no new jobs; `away` says why it does
-    not answer, "" if it does."""
+    """One of several stores that are one. `draining`: it gets no new jobs and entries; `away` says
+    why it does not answer, "" if it does; `entries`: whether some of the key-value store are there.
+    """
 
     name: str
     url: str
     draining: bool = False
     away: str = ""
+    entries: bool = False
     queues: Mapping[str, ShardQueue] = {}
 
 

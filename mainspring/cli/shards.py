@@ -54,6 +54,11 @@ def _words(info: ShardInfo) -> Iterator[str]:
     ended = sum(queue.ended for queue in info.queues.values())
     if info.draining and left:
         yield f"Shard {info.name} is draining: {counted(left, 'job')} to go."
+    elif info.draining and info.entries:
+        yield (
+            f"Shard {info.name} has no job that waits or runs, but entries of the key-value store:"
+            " mainspring copy brings them to the others."
+        )
     elif info.draining:
         kept = f"; {counted(ended, 'ended job')} would go with it" if ended else ""
         yield f"Shard {info.name} is empty: nothing waits or runs there{kept}."

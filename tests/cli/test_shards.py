@@ -49,6 +49,21 @@ def test_a_draining_shard_is_told_to_be_empty_when_it_is(cli: Cli, app: Mainspri
     assert told in cli(*draining).out
 
 
+def test_a_draining_shard_with_entries_is_not_empty(cli: Cli, app: Mainspring) -> None:
+    worked_off(app)
+    for n in range(20):
+        app.kv.set(f"k{n}", n)
+    draining = ("--url", f"{URLS} draining=b", "shards")
+    told = "Shard b has no job that waits or runs, but entries of the key-value store:"
+    assert told in cli(*draining).out
+    assert cli(*draining, "--json").json["shards"][1]["entries"]
+    rest = "shards://a=sqlite:///a.db"
+    assert cli("copy", "--from", "sqlite:///b.db", "--to", rest).code == 0
+    assert len(list(app.kv.scan())) == 20
+    with Mainspring(rest) as left:
+        assert sorted(each.value for each in left.kv.scan("k")) == list(range(20))
+
+
 def test_a_queue_that_has_moved_is_told_until_nothing_is_left_of_it(
     cli: Cli, app: Mainspring
 ) -> None:

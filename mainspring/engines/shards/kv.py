@@ -5,10 +5,7 @@ they may have been others when it was written: so each that may have it must ans
 their shard, as the numbers of jobs do: that of an entry is never another's, wherever it is made.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -38,14 +35,15 @@ def get(ring: Ring, keys: Sequence[str], now: Now | None) -> list[Cell | None]:
 
 
 def scan(ring: Ring, prefix: str, after: str, limit: int, now: Now | None) -> list[Cell]:
-    """A page of entries, merged."""
-    pages = [
-        [_outer(shard, cell) for cell in cells]
-        for shard, cells in ring.each(
-            lambda store: store.kv_scan(prefix, after=after, limit=limit, now=now)
-        )
-    ]
-    return list(islice(heapq.merge(*pages, key=attrgetter("key")), limit))
+    """A page of entries, merged. Of what was copied from one shard to another, that at home."""
+    found: dict[str, Cell] = {}
+    for shard, cells in ring.each(
+        lambda store: store.kv_scan(prefix, after=after, limit=limit, now=now)
+    ):
+        for cell in cells:
+            if cell.key not in found or ring.home_of_entry(cell.key) is shard:
+                found[cell.key] = _outer(shard, cell)
+    return [found[key] for key in sorted(found)[:limit]]
 
 
 def put(ring: Ring, puts: Sequence[Put], now: Now | None) -> list[int]:

@@ -99,6 +99,7 @@ class ShardsStore:
         info = ShardInfo(name=shard.name, url=shard.url, draining=shard.draining)
         try:
             counts = shard.do(lambda store: store.counts())
+            entries = bool(shard.do(lambda store: store.kv_scan(limit=1)))
         except StoreUnavailable as error:
             return replace(info, away=str(error))
         queues = {
@@ -111,7 +112,7 @@ class ShardsStore:
             )
             for queue, states in counts.items()
         }
-        return replace(info, queues=queues)
+        return replace(info, entries=entries, queues=queues)
 
     # --- produce ----------------------------------------------------------------------------
 
