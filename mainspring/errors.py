@@ -138,9 +138,8 @@ class VersionConflict(MainspringError):
     """The entry `key` is not at the version that was `expected`; nothing was written. 0 stands for
     no entry: `expected` where there should have been none, `found` where there is none."""
 
-    def __init__(self, key: str, expected: int, found: int) -> None:
-        wanted, got = (f"version {n}" if n else "no entry" for n in (expected, found))
-        super().__init__(f"key {key!r}: expected {wanted}, found {got}; nothing was written")
+    def __init__(self, message: str, key: str = "", expected: int = 0, found: int = 0) -> None:
+        super().__init__(message)
         self.key = key
         self.expected = expected
         self.found = found

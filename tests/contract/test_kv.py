@@ -2,6 +2,8 @@
 
 import itertools
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -389,6 +391,22 @@ def test_no_increment_is_lost_between_processes(place: str) -> None:
         process.join()
         assert process.exitcode == 0
     assert store.kv_add([Add("n", 1)]) == [151]
+    store.close()
+
+
+def dying_process(url: str) -> None:
+    store = open_store(url)
+    store.kv_set([Put("k", b"1")])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_was_answered_is_there_after_its_program_was_killed(place: str) -> None:
+    process = multiprocessing.get_context("fork").Process(target=dying_process, args=(place,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    store = open_store(place)
+    assert [cell.value for cell in store.kv_scan()] == [b"1"]
     store.close()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from mainspring.cells import Add, Put
+from mainspring.durations import HOUR, SECOND
 from mainspring.engines import open_store
 from mainspring.errors import ConfigError, MainspringError, StoreFull, StoreUnavailable
 from mainspring.job import Failed, Select, State, Succeeded
@@ -127,6 +129,31 @@ def test_a_full_server_takes_and_begins_nothing_loses_nothing_and_heals(server: 
     assert len(stage.claim()) == 3
     assert stage.store.check() == []
     stage.store.close()
+
+
+def test_a_full_server_takes_no_entries_and_lets_them_be_read_kept_and_removed(
+    server: Server,
+) -> None:
+    stage = Stage(open_store(server.url), Time())
+    store, now = stage.store, stage.now
+    store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=SECOND), Put("c", b"3")], now=now)
+    admin = client_of(server)
+    admin.config_set("maxmemory", 1)
+    for refused in (
+        lambda: store.kv_set([Put("d", b"1")], now=now),
+        lambda: store.kv_add([Add("a", 1)], now=now),
+    ):
+        with pytest.raises(StoreFull):
+            refused()
+    assert store.kv_touch(["b"], HOUR, now=now) == [True]
+    assert store.kv_delete(["c"], now=now) == 1
+    stage.passes("1s")
+    told = [(cell.key, cell.value) for cell in store.kv_scan(now=stage.now)]
+    assert told == [("a", b"1"), ("b", b"2")]
+    assert store.check() == []
+    admin.config_set("maxmemory", 0)
+    assert store.kv_add([Add("a", 1)], now=stage.now) == [2]
+    store.close()
 
 
 def test_a_waiting_job_of_a_hundred_bytes_takes_at_most_five_hundred(server: Server) -> None:

@@ -1,6 +1,7 @@
 """Key-value as programs see it: values, ends, versions, and what is refused."""
 
 import asyncio
+import copy
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,6 +75,14 @@ def test_a_value_is_written_only_over_what_was_read(kv: KeyValue) -> None:
     with pytest.raises(VersionConflict, match="expected version 1, found no entry"):
         kv.set("none", 3, if_version=1)
     assert kv.entry("k") == Entry("k", 2, second)
+
+
+def test_a_conflict_goes_from_process_to_process(kv: KeyValue) -> None:
+    kv.set("k", 1)
+    with pytest.raises(VersionConflict) as caught:
+        kv.set("k", 2, if_absent=True)
+    there = copy.copy(caught.value)  # by the same parts as between processes
+    assert (str(there), there.found) == (str(caught.value), caught.value.found)
 
 
 def test_a_counter_is_an_integer_value(kv: KeyValue) -> None:

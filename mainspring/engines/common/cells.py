@@ -34,7 +34,14 @@ def conflict(put: Put, found: int) -> VersionConflict | None:
     """Why this cannot be written over that version, 0 being none."""
     if put.expected is None or put.expected == found:
         return None
-    return VersionConflict(put.key, put.expected, found)
+    return refusal(put.key, put.expected, found)
+
+
+def refusal(key: str, expected: int, found: int) -> VersionConflict:
+    """The error that tells of versions, 0 being no entry."""
+    wanted, got = (f"version {n}" if n else "no entry" for n in (expected, found))
+    told = f"key {key!r}: expected {wanted}, found {got}; nothing was written"
+    return VersionConflict(told, key, expected, found)
 
 
 def total(add: Add, value: bytes | None) -> int:

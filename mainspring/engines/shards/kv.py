@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from mainspring.cells import Add, Cell, Put
-from mainspring.engines.common.cells import once
+from mainspring.engines.common.cells import once, refusal
 from mainspring.engines.shards.placement import composed, parts
 from mainspring.engines.shards.ring import Ring
 from mainspring.engines.shards.shard import Shard
@@ -54,10 +54,10 @@ def put(ring: Ring, puts: Sequence[Put], now: Now | None) -> list[int]:
         mine = [_inner(shard, puts[n]) for n in places[shard]]
         try:
             versions = shard.do(_setting(mine, now))
-        except VersionConflict as refusal:
-            [given] = [each for each in puts if each.key == refusal.key]
-            found = refusal.found and composed(refusal.found, shard.slot)
-            raise VersionConflict(refusal.key, given.expected or 0, found) from None
+        except VersionConflict as error:
+            [given] = [each for each in puts if each.key == error.key]
+            found = error.found and composed(error.found, shard.slot)
+            raise refusal(error.key, given.expected or 0, found) from None
         for n, version in zip(places[shard], versions, strict=True):
             answers[n] = composed(version, shard.slot)
     return [answers[n] for n in range(len(puts))]
