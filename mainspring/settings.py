@@ -16,16 +16,6 @@ from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.sizes import MB, TB, Size, in_bytes
 
 PREFIX = "MAINSPRING_"
-FLAGS = {
-    "max_processes": "max",
-    "process_slots": "process-slots",
-    "max_jobs": "max-jobs",
-    "max_age": "max-age",
-    "max_memory": "max-memory",
-    "pools": "pool",
-}
-"""Flags that are not called as their settings are."""
-
 FILE, TABLE_FILE = "mainspring.toml", "pyproject.toml"
 
 
@@ -53,6 +43,7 @@ class Configuration:
     tasks: int | None = None
     lease: Duration | None = None
     grace: Duration | None = None
+    health: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -85,7 +76,7 @@ def _given(
 ) -> Iterator[tuple[str, Any, str]]:
     for name, value in arguments.items():
         if value is not None:
-            yield name, value, f"--{FLAGS.get(name, name)}"
+            yield name, value, f"--{name.replace('_', '-')}"
     for name in _READERS:
         variable = PREFIX + name.upper()
         if environment.get(variable):
@@ -210,4 +201,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "tasks": _whole(100_000),
     "lease": _duration,
     "grace": _duration,
+    "health": lambda value, environment: _text(
+        str(value) if type(value) is int else value, environment
+    ),
 }

@@ -71,6 +71,7 @@ PARENT_SIDE = {
             "pools",
             "tally",
         ),
+        *("vitals", "health", "systemd", "watch"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""

@@ -127,3 +127,16 @@ def test_links_between_pages_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_service_files_start_the_worker_with_options_that_there_are(tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        found += re.findall(r"^ExecStart=\S+/mainspring (.*)$", text, re.M)
+        for words in re.findall(r"command: \[mainspring, (.*)\]$", text, re.M):
+            found.append(" ".join(word.strip('"') for word in words.split(", ")))
+    assert found
+    for arguments in found:
+        assert "Run jobs until SIGTERM" in reader.run(f"mainspring {arguments} --help")

@@ -1,7 +1,9 @@
 """The command worker: runs jobs until it is told to stop."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from mainspring.events import (
     StoreLost,
     UnknownTasks,
     WorkerStarted,
+    WorkerSteered,
     WorkerStopped,
     WorkerStopping,
 )
@@ -29,6 +32,7 @@ from mainspring.settings import Configuration
 
 if TYPE_CHECKING:
     from mainspring.worker.pools import Pool
+    from mainspring.worker.worker import Worker
 
 GRACE_RAN_OUT = 75
 PROCESSES, THREADS = 1, 8
@@ -52,7 +56,11 @@ PROCESSES, THREADS = 1, 8
     help="Processes that run jobs; 1 by default, auto: one for each processor.",
 )
 @click.option(
-    "--max", "max_processes", metavar="N|auto", help="As many of them at most, while much waits."
+    "--max-processes",
+    "--max",
+    "max_processes",
+    metavar="N|auto",
+    help="As many of them at most, while much waits.",
 )
 @click.option(
     "--process-slots",
@@ -60,6 +68,7 @@ PROCESSES, THREADS = 1, 8
     help="Processes for tasks that want one of their own; by default one for each processor.",
 )
 @click.option(
+    "--pools",
     "--pool",
     "pools",
     multiple=True,
@@ -73,8 +82,12 @@ PROCESSES, THREADS = 1, 8
 @click.option("--queues", metavar="A,B", help="Which, in this order; all by default.")
 @click.option("--lease", metavar="TIME", help="How long jobs outlive a dead worker's silence.")
 @click.option("--grace", metavar="TIME", help="How long jobs may go on after the first signal.")
+@click.option("--health", metavar="PORT|HOST:PORT|FILE", help="Where probes ask how it is.")
+@click.option("--reload", is_flag=True, help="Load the app anew when its code changes.")
 @click.option("--quiet", is_flag=True, help="Do not tell of each attempt that failed.")
-def worker(place: Place, quiet: bool, pools: tuple[str, ...], **arguments: str | None) -> int:
+def worker(
+    place: Place, quiet: bool, reload: bool, pools: tuple[str, ...], **arguments: str | None
+) -> int:
     """Run jobs until SIGTERM or Ctrl-C; twice: until now.
 
     Needs --app. This process does the queue's work and imports none of it; the processes that run
@@ -86,18 +99,19 @@ def worker(place: Place, quiet: bool, pools: tuple[str, ...], **arguments: str |
     settings = place.store_settings(pools=pools or None, **arguments)
     if settings.app is None:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
+    teams = _teams(settings)
     with blame("app", settings):
         _find(settings.app)
     if settings.url:
         refuse_unreachable(settings.url, new=True, said=True)
-    teams = _teams(settings)
     threads = settings.threads or settings.concurrency or THREADS
     with blame("app", settings), blame("url", settings):
         common = _options(settings) | {"url": settings.url, "app": settings.app}
         running = Pools(
             [Worker(events=_told(each, threads, quiet), **common, **_own(each)) for each in teams]
         )
-        running.run()
+        with attended(running.workers, settings, running.reload if reload else None):
+            running.run()
     if place.as_json:
         names = [each.name for each in running.workers]
         place.answer({"workers": names, "handed_back": running.handed_back}, "")
@@ -110,6 +124,11 @@ def _teams(settings: Configuration) -> "list[Pool]":
 
     if not settings.pools:
         least = settings.processes or PROCESSES
+        if settings.max_processes and settings.max_processes < least:
+            raise InvalidArguments(
+                f"{settings.origins['max_processes']}: expected at least {least}, as many as there"
+                f" are to begin with, got {settings.max_processes}"
+            )
         return [Pool(settings.queues, None, least, settings.max_processes or least)]
     for other in ("queues", "processes", "max_processes"):
         if getattr(settings, other):
@@ -158,6 +177,29 @@ def _told(pool: "Pool", threads: int, quiet: bool) -> Bus:
     return events
 
 
+@contextmanager
+def attended(
+    workers: Sequence["Worker"], settings: Configuration, reload: Callable[[], None] | None
+) -> Iterator[None]:
+    """For the block, tell of these workers whoever is to know: probes, the service manager; and
+    call `reload` when their code changes."""
+    from mainspring.worker import health, systemd, watch
+
+    with ExitStack() as stack:
+        if settings.health:
+            with blame("health", settings):
+                where = health.target(settings.health)
+                told = stack.enter_context(health.told_at(where, workers))
+            click.echo(f"health: {told}", err=True)
+        if reload is not None:
+            # A change within the second of the last one would be hidden by what was compiled then.
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            say = partial(click.echo, err=True)
+            stack.enter_context(watch.watched(watch.code_of(settings.app or ""), reload, say))
+        stack.enter_context(systemd.told(workers))
+        yield
+
+
 def _failure(event: AttemptFailed) -> str:
     job, after = event.job, event.transition
     error = f"{after.error.type}: {after.error.message}" if after.error else after.reason
@@ -196,6 +238,7 @@ def _say(words: Callable[[Any], str], event: Any) -> None:
 
 
 _WORDS: Mapping[type[Struct], Callable[[Any], str]] = {
+    WorkerSteered: lambda event: event.what,
     WorkerStopping: lambda event: (
         f"stopping: what runs has up to {event.grace:g} s; once more to give it back at once"
     ),

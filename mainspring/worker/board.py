@@ -76,7 +76,10 @@ class Board:
     @property
     def why(self) -> Why:
         """Why it would be killed then."""
-        return Why(self._head[_WHY])
+        try:
+            return Why(self._head[_WHY])
+        except ValueError:  # a function gone wild writes anywhere; that must not end the parent
+            return Why.NOTHING
 
     @property
     def memory(self) -> int:
@@ -86,7 +89,7 @@ class Board:
     @property
     def output_from(self) -> int:
         """Where in its file the output begins that was not passed on."""
-        return self._head[_COLLECTED]
+        return max(0, self._head[_COLLECTED])
 
 
 def share(spots: int) -> tuple[Board, IO[bytes]]:

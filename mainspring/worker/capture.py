@@ -40,11 +40,15 @@ class Capture:
             if isinstance(stream, io.TextIOWrapper):  # an app may have put something else there
                 # A whole line is in the file when it is printed: a crash takes none along.
                 stream.reconfigure(line_buffering=True, errors="backslashreplace")
-        faulthandler.enable(file)
+        faulthandler.enable(file, all_threads=False)  # the others are ours
 
     def begin(self) -> None:
-        """A job begins: what comes from now on is its own."""
+        """A job begins: what comes from now on is its own, what came since the last one is of
+        neither."""
         self._kept = 0
+        if os.fstat(self._file).st_size:
+            self._collect(to_its_end=True)
+            self._kept = 0
 
     def look(self) -> list[str]:
         """What has been printed meanwhile, if it is time for a look."""
@@ -69,7 +73,7 @@ class Capture:
         size = os.fstat(self._file).st_size
         start = min(self._from, size)  # the parent may have cut it short
         data = os.pread(self._file, min(size - start, FULL), start)
-        if not to_its_end:
+        if not to_its_end and size <= FULL:
             data = data[: data.rfind(b"\n") + 1]  # the rest of the line is still to come
         self._from = start + len(data)
         if to_its_end or size > FULL:

@@ -26,6 +26,9 @@ log = logging.getLogger("mainspring")
 Family = Literal["shared", "solo"]
 FAMILIES: tuple[Family, ...] = ("shared", "solo")
 
+PACE = 0.01
+"""Seconds between two rounds, however much happens."""
+
 QUICK = 1.0
 """Seconds: a child that dies younger than this makes its successor wait."""
 
@@ -64,9 +67,10 @@ class Children:
         self._families: tuple[Family, ...] = ("shared",)
         self._members: list[Member] = []
         self._quick = self._unopened = 0
-        self._not_before = 0.0
+        self._not_before = self._tend_at = 0.0
         self._quitting = False
         self._told = ""
+        self.reloads = 0
 
     @property
     def members(self) -> list[Member]:
@@ -114,6 +118,9 @@ class Children:
     def tend(self) -> None:
         """Start who is missing, end who should be gone."""
         now = time.monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + PACE
         for member in self._members:
             if member.look_after(now, self._lifespan):
                 self._post(partial(self._gone, member))
@@ -124,9 +131,23 @@ class Children:
 
     def reload(self) -> None:
         """Replace all children, one after the other, by such that import the app anew."""
+        self._told = ""
         for member in self._members:
-            if not member.alone and not member.retired:
+            if member.elder is not None:
+                # It may have read what was there before, or hang in it.
+                member.elder.heir = None
+                member.elder = None
+                member.dismiss()
+            elif member.alone:
+                member.retire(self._grace)
+            elif not member.retired:
                 member.leaving = "there may be new code"
+        self.reloads += 1
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them are still to be replaced."""
+        return any(each.leaving and not each.retired for each in self.members)
 
     def scale(self, least: int, most: int) -> None:
         """Have at least and at most so many children in each family."""
@@ -169,7 +190,7 @@ class Children:
         for _ in range(wanted - len(regular)):
             self._start(family)
         if (surplus := len(regular) - wanted) > 0:
-            for member in sorted(regular, key=lambda each: len(each.station.held))[:surplus]:
+            for member in sorted(regular, key=_worth)[:surplus]:
                 member.retire(self._grace)
         if len(regular) == len(there):  # one heir at a time
             leaving = next((e for e in regular if e.leaving and not e.retired), None)
@@ -209,6 +230,9 @@ class Children:
                 self._opened(member, news)
             case Report():
                 self._desk.reported(member.station, news)
+            case Unable(error=error, starved=True):
+                log.warning("cannot start a child process: %s; trying again", error)
+                member.starved = True
             case Unable(error=error, traceback=told):
                 self._could_not_start(error, told)
                 if not self.stations:
@@ -223,6 +247,8 @@ class Children:
                 self._gone(member)
 
     def _opened(self, member: Member, hello: Hello) -> None:
+        if member.dismissed:
+            return
         self._unopened = 0
         self._told = ""
         if not member.solo:
@@ -238,10 +264,13 @@ class Children:
         if member not in self._members:
             return
         self._members.remove(member)
+        self._tend_at = 0.0
         if (heir := member.heir) is not None:
             heir.elder = None
         if (elder := member.elder) is not None:
             # Better the old one than none. Asked for again, it is tried again.
+            if not self._quitting:
+                log.warning("child %d could not be replaced, and goes on", elder.child.pid)
             elder.heir, elder.leaving = None, ""
             for each in self._members:
                 each.leaving = each.leaving if each.heir else ""
@@ -251,15 +280,17 @@ class Children:
         blameless = departure.asked or departure.why or departure.begun
         if not blameless and not (member.alone and opened):
             status = departure.status
-            self._pause(time.monotonic() - member.born, status, opened=opened)
+            self._pause(
+                time.monotonic() - member.born, status, counts=not opened and not member.starved
+            )
         self._desk.ended(departure)
 
-    def _pause(self, lived: float, status: str, *, opened: bool) -> None:
+    def _pause(self, lived: float, status: str, *, counts: bool) -> None:
         """Let the successor of a child wait, longer each time one dies at once."""
         self._quick = self._quick + 1 if lived < QUICK else 0
         if self._quick > 1:
             self._not_before = time.monotonic() + min(LONGEST_PAUSE, 0.05 * 2**self._quick)
-        if opened:
+        if not counts:
             return
         self._unopened += 1
         if not self._told:
@@ -276,3 +307,8 @@ class Children:
                 print(told, file=sys.stderr, flush=True)
             else:
                 log.warning(message)
+
+
+def _worth(member: Member) -> tuple[bool, int]:
+    """The least goes first when there are too many: who takes no jobs yet, who has the fewest."""
+    return member.station.open, len(member.station.held)

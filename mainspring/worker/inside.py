@@ -88,7 +88,8 @@ class Inside:
         """Nobody."""
         return ()
 
-    elastic = False
+    elastic = reloading = False
+    reloads = 0
 
     def scale(self, least: int, most: int) -> None:
         """Nothing: there is one process, and this is it."""

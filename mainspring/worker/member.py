@@ -34,7 +34,8 @@ class Lifespan(NamedTuple):
 @dataclass(eq=False)
 class Member:
     """A child. `solo`: for one job at a time; `alone`: for suspects. One that is `leaving` (why,
-    in words) works on until its `heir` is ready; one that is `retired` takes no more jobs."""
+    in words) works on until its `heir` is ready; one that is `retired` takes no more jobs; one that
+    is `starved` could not start for want of memory, processes or files."""
 
     child: Child
     station: Station
@@ -46,6 +47,7 @@ class Member:
     elder: "Member | None" = None
     retired: bool = False
     dismissed: bool = False
+    starved: bool = False
     convicted: tuple[int, Why] | None = None
     memory: int = 0
     _cpu: tuple[float, float] = (0.0, 0.0)
@@ -57,6 +59,11 @@ class Member:
 
     def retire(self, grace: float) -> None:
         """Take no more jobs, give back what has not begun, and go when the rest has ended."""
+        if self.retired:
+            return  # told again, it would be waited for longer
+        if not self.station.open:
+            self.dismiss()
+            return
         self.retired = True
         self.child.send(Recall())
         self._dismiss_at = time.monotonic() + grace
@@ -136,18 +143,18 @@ class Member:
     def _judge(self, now: float) -> None:
         """Kill a child for the job it runs, if it did not end in time or takes too much memory."""
         board = self.child.board
-        limit = board.memory
+        number, limit, kill_at, why = board.number, board.memory, board.kill_at, board.why
         if limit and now >= self._look_at:
             self.memory = self.child.memory
-            if self.memory > limit and (number := board.number):
+            if self.memory > limit:
                 self._convict(number, Why.MEMORY)
-        kill_at = board.kill_at
-        if kill_at and now * 1e9 >= kill_at and (number := board.number):
-            self._convict(number, board.why)
+        if kill_at and now * 1e9 >= kill_at:
+            self._convict(number, why)
         self.child.trim()
 
     def _convict(self, number: int, why: Why) -> None:
-        if self.convicted is None:
+        # Another one that has begun meanwhile has nothing to do with it.
+        if number and number == self.child.board.number and self.convicted is None:
             self.convicted = (number, why)
             self.child.kill()
 

@@ -26,6 +26,9 @@ _clock = time.monotonic_ns
 PATIENCE = 2_000_000_000
 """Nanoseconds that a function may go on after it was told to end."""
 
+WORTHY = 1000
+"""Microseconds: a job that ran longer is known to have ended before the next one begins."""
+
 WORDS = {
     Why.TIME: "time limit",
     Why.CANCEL: "cancelled",
@@ -54,10 +57,9 @@ class Solo:
         self._board = board
         self._capture = capture
         self._run: _Run | None = None
-        self._printing = threading.Lock()
+        self._ending = threading.Lock()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._main = threading.main_thread().ident or 0
-        signal.signal(signal.SIGTERM, self._interrupt)
 
     def feed(self, entries: list[Entry]) -> None:
         """Run these jobs, one after the other."""
@@ -92,7 +94,7 @@ class Solo:
         left = run.context.remaining
         if left is not None and left <= 0:
             self._tell(run, Why.TIME)
-        with self._printing:
+        with self._ending:
             if run is self._run:
                 self._pass_on(run, self._capture.look())
 
@@ -136,6 +138,8 @@ class Solo:
         began = _clock()
         if began - fed > self.backlog.waited:
             self.backlog.waited = began - fed
+        # Each time: the last function may have taken the signal for itself.
+        signal.signal(signal.SIGTERM, self._interrupt)
         self._run = run = _Run(job, context, began)
         self._capture.begin()
         left = context.remaining
@@ -144,15 +148,18 @@ class Solo:
         runner.begin(job, spot)
         RUNNING.set(context)
         result, error = self._called(run, recipe)
-        # From here on a kill would be for nothing that still runs.
-        self._board.end()
         took = (_clock() - began) // 1000
-        with self._printing:
-            # Whoever passes something on has done so before the job ends: later it would be lost.
+        with self._ending:
+            # Whoever has something to do with this job has done it by now: later it would be lost,
+            # or meant for the next one. From here on a kill would be for nothing that still runs.
+            self._board.end()
             self._pass_on(run, self._capture.end())
             self._run = None
         runner.marks[spot] = 2
         self._ended(run, took, result, error)
+        if took > WORTHY:
+            # Else, if the next job crashes, this one would run again.
+            runner.reporter.flush()
 
     def _called(self, run: _Run, recipe: Recipe) -> tuple[bytes | None, BaseException | None]:
         """What the function returned, encoded, or raised."""
@@ -195,13 +202,14 @@ class Solo:
         self._board.collected(self._capture.told)
 
     def _tell(self, run: _Run, why: Why) -> None:
-        """Tell a function to end; once is enough."""
-        if run.why:
-            return
-        run.why = why
-        run.context.cancel()
-        self._board.hurry(_clock() + PATIENCE, why)
-        signal.pthread_kill(self._main, signal.SIGTERM)
+        """Tell a function to end, if it still runs; once is enough."""
+        with self._ending:
+            if run.why or run is not self._run:
+                return
+            run.why = why
+            run.context.cancel()
+            self._board.hurry(_clock() + PATIENCE, why)
+            signal.pthread_kill(self._main, signal.SIGTERM)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         """In the main thread. A signal that nobody here has sent is left to the parent."""

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,15 +25,17 @@ from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
+from mainspring.worker import vitals
 from mainspring.worker.children import Children, Family
 from mainspring.worker.dealer import Crew
-from mainspring.worker.identity import Identity
+from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.inside import Inside
 from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
 from mainspring.worker.pump import Pump
 from mainspring.worker.scaling import Scaling
 from mainspring.worker.signals import heard
+from mainspring.worker.vitals import Sign
 from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000
@@ -137,6 +140,34 @@ class Worker:
     def handed_back(self) -> int:
         """How many jobs were given back unfinished when the worker was stopped."""
         return self._pump.tally.handed_back if self._pump else 0
+
+    @property
+    def phase(self) -> Phase:
+        """What it is about: "starting", "running", "paused", "stopping" (finishing what runs),
+        "quitting" (handing it back) or "stopped", as it also is before its start."""
+        return self._pump.phase if self._pump else "stopped"
+
+    @property
+    def live(self) -> Sign:
+        """Whether it goes about its work; True also while it waits for its store or its app. If
+        not, `live.reason` says why, and only a new process helps."""
+        return vitals.live(self._pump)
+
+    @property
+    def ready(self) -> Sign:
+        """Whether it takes jobs: it runs or is paused, a process of it has loaded the app, and the
+        store answers. If not, `ready.reason` says why."""
+        return vitals.ready(self._pump)
+
+    @property
+    def reloads(self) -> int:
+        """How many times its processes were to load the app anew."""
+        return vitals.reloads(self._pump)
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some of them have still to do so."""
+        return vitals.reloading(self._pump)
 
     def run(self) -> None:
         """Work until stopped, by `stop()` from another thread or by a signal.
@@ -280,7 +311,7 @@ class Worker:
         setup = Setup(
             os.getpid(), self._app, sys.path, self.name, self._threads, self._tasks, self._lease
         )
-        sizes = {family: Scaling(*bounds) for family, bounds in self._sizes.items()}
+        sizes = {family: replace(size) for family, size in self._sizes.items()}
         spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
         if self._in_process:
             assert self._program is not None
@@ -313,15 +344,18 @@ def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:
     return lowest, highest
 
 
-def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, tuple[int, int]]:
-    """The least and most children of each family."""
+def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, Scaling]:
+    """How many children each family has. Slots that were asked for stay as many."""
     _check("processes", processes, 256)
     _check("max_processes", processes if most is None else most, 256)
     _check("process_slots", 1 if slots is None else slots, 256)
     if most is not None and most < processes:
         raise ConfigError(f"max_processes: expected at least processes={processes}, got {most}")
-    slots = slots or (cores() if most is None else processes)
-    return {"shared": (processes, most or processes), "solo": (slots, max(slots, most or slots))}
+    shared = Scaling(processes, most or processes)
+    if slots is not None:
+        return {"shared": shared, "solo": Scaling(slots, slots, fixed=True)}
+    least = cores() if most is None else processes
+    return {"shared": shared, "solo": Scaling(least, most or least)}
 
 
 def _lifespan(jobs: int | None, age: Duration | None, memory: Size | None) -> Lifespan:

@@ -2,15 +2,18 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from mainspring import Mainspring, State
 from tests.cli.conftest import URL, Cli
+from tests.worker.conftest import eventually
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -225,3 +228,90 @@ def test_a_hang_up_loads_the_app_anew(program: Start, store: Mainspring, here: P
         while store.enqueue("double", {"n": 1}).result(30) != 103:
             assert time.monotonic() < end
     assert process.poll() is None
+
+
+# --- what attends it -----------------------------------------------------------------------------
+
+
+def until(process: "subprocess.Popen[str]", words: str) -> str:
+    """What it says on stderr until then; the last line has the words."""
+    assert process.stderr
+    said = ""
+    for line in process.stderr:
+        said += line
+        if words in line:
+            return said
+    raise AssertionError(f"it never said {words!r}:\n{said}")
+
+
+def test_probes_ask_at_a_port(program: Start) -> None:
+    process = program("--app", "workerapp:app", "worker", "--health", "127.0.0.1:0")
+    place = until(process, "health: ").split()[1]
+    until(process, "takes jobs")
+    with urlopen(place, timeout=10) as answer:
+        assert json.load(answer) == {"live": True}
+    process.terminate()
+    assert process.wait(30) == 0
+
+
+def test_probes_look_at_a_file_that_is_gone_with_the_worker(
+    program: Start, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINSPRING_HEALTH", "health")
+    process = program("--app", "workerapp:app", "worker")
+    until(process, "takes jobs")
+    eventually(lambda: json.loads((here / "health").read_text()) == {"live": True, "ready": True})
+    for probe in ("find health -mmin -1 | grep -q .", "grep -q '\"ready\":true' health"):
+        assert subprocess.run(["sh", "-c", probe]).returncode == 0
+    process.terminate()
+    assert process.wait(30) == 0
+    assert not (here / "health").exists()
+
+
+def test_a_place_for_probes_that_cannot_be_had_is_said_at_once(program: Start, here: Path) -> None:
+    for where, code in ((".", 2), ("host:99999", 2)):
+        process = program("--app", "workerapp:app", "worker", "--health", where)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, "health: " in err) == (code, True), err
+
+
+def test_a_service_manager_hears_when_it_takes_jobs_and_when_it_ends(
+    program: Start, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("notify")
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(here / "notify"))
+        process = program("--app", "workerapp:app", "worker")
+        while manager.recv(4096) != b"READY=1":
+            pass
+        process.send_signal(signal.SIGHUP)
+        while not manager.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC="):
+            pass
+        while manager.recv(4096) != b"READY=1":
+            pass
+        process.terminate()
+        while not manager.recv(4096).startswith(b"STOPPING=1"):
+            pass
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("app", ["workerapp:app", "workerapp.py:app"])
+def test_changed_code_is_loaded_and_broken_code_is_not(
+    program: Start, store: Mainspring, here: Path, app: str
+) -> None:
+    code = here / "workerapp.py"
+    process = program("--app", app, "worker", "--reload")
+    until(process, "takes jobs")
+    with store:
+        assert store.enqueue("double", {"n": 4}).result(30) == 8
+        code.write_text("this is no Python\n")
+        until(process, "workerapp.py changed: loading the app anew")
+        said = until(process, "could not be replaced, and goes on")
+        assert "SyntaxError" in said
+        assert store.enqueue("double", {"n": 4}).result(30) == 8
+        code.write_text(APP.replace("2 * n", "3 * n"))
+        until(process, "workerapp.py changed: loading the app anew")
+        eventually(lambda: store.enqueue("double", {"n": 4}).result(30) == 12)
+        process.terminate()
+        assert process.wait(30) == 0

@@ -1,8 +1,10 @@
 """An app whose tasks run in processes of their own, most of them badly behaved."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +68,12 @@ def flood(megabytes: int) -> int:
     return megabytes
 
 
+@tasks.task(runs_in="process", retry=ONCE)
+def flood_a_line(size: int, gate: str) -> None:
+    os.write(1, b"x" * size)
+    meet(gate)
+
+
 @tasks.task(runs_in="process", retry=AT_ONCE)
 def die(how: str) -> None:
     print(f"dies by {how}")
@@ -108,6 +116,16 @@ def outlast(how: str) -> str:
     return "came through"
 
 
+@tasks.task(runs_in="process", retry=ONCE, timeout=0.3)
+def run_program(pid: str) -> None:
+    """Waits for a program that ends when it is told to, and goes on for ever itself."""
+    with subprocess.Popen(["sleep", "300"]) as program:
+        Path(pid).write_text(str(program.pid))
+        while True:
+            with contextlib.suppress(BaseException):
+                program.wait()
+
+
 @tasks.task(runs_in="process", retry=ONCE)
 def wait(gate: str, deaf: bool = False) -> None:
     try:
@@ -138,6 +156,26 @@ def grow() -> None:
 
 
 @tasks.task(runs_in="process")
+def work(marks: str) -> None:
+    """Something that takes a moment, and leaves a mark."""
+    time.sleep(0.002)
+    with open(marks, "a") as file:
+        file.write("x")
+
+
+@tasks.task(runs_in="process", retry=AT_ONCE)
+def crash_once() -> None:
+    if current().claims == 1:
+        os._exit(1)
+
+
+@tasks.task(runs_in="process", retry=ONCE, memory="64MB")
+def start_hungry_program() -> None:
+    code = "import time; held = bytes(range(256)) * 800_000; time.sleep(60)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
+@tasks.task(runs_in="process")
 def add(a: int, b: int) -> int:
     return a + b
 
@@ -148,6 +186,36 @@ def meet(gate: str) -> None:
         pass
     with open(f"{gate}.go") as pipe:
         pipe.read()
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def spoil(what: str) -> int:
+    """Leaves its process in a state that the next job must not suffer from."""
+    match what:
+        case "no stdout":
+            sys.stdout = None  # type: ignore[assignment]
+        case "odd stdout":
+            sys.stdout = object()  # type: ignore[assignment]
+        case "closed stdout":
+            sys.stdout.close()
+        case "signals":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        case "fork":
+            if os.fork():
+                os.wait()
+    return os.getpid()
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def print_later(path: str) -> None:
+    """A program that it leaves behind prints when the job has ended."""
+    wait = f"while [ ! -e {path}.ended ]; do sleep 0.01; done"
+    subprocess.Popen(["sh", "-c", f"{wait}; echo late; : > {path}.printed"])
+
+
+@tasks.task(runs_in="process", retry=ONCE)
+def say(text: str) -> None:
+    print(text)
 
 
 app = Mainspring(os.environ.get("WORKSHOP_URL", "sqlite:///unused.db"), tasks)

@@ -168,6 +168,13 @@ def test_one_that_does_not_listen_is_killed(smithy: House, how: str) -> None:
     assert not died
 
 
+def test_programs_that_a_killed_job_has_started_are_killed_too(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    pid = smithy.folder / "pid"
+    smithy.ended(smithy.app.enqueue(forge.run_program.job(str(pid))))
+    eventually(lambda: not Path(f"/proc/{pid.read_text()}").exists())
+
+
 def test_beyond_its_memory_limit_a_process_is_killed(smithy: House) -> None:
     smithy.start(process_slots=1, lease="1h")
     [job] = smithy.ended(smithy.app.enqueue(forge.grow.job()))
@@ -239,3 +246,59 @@ def test_in_process_they_run_on_threads(make_house: Callable[..., House]) -> Non
 def test_a_batch_has_no_process_of_its_own() -> None:
     with pytest.raises(TaskError):
         Tasks().batch(runs_in="process")(lambda items: None)
+
+
+@pytest.mark.parametrize("what", ["no stdout", "odd stdout", "closed stdout", "fork"])
+def test_a_job_cannot_spoil_its_process_for_the_next(smithy: House, what: str) -> None:
+    smithy.start(process_slots=1)
+    first, second = smithy.app.enqueue_many([forge.spoil.job(what), forge.pid.job()])
+    assert first.result(timeout=15) == second.result(timeout=15)
+    assert first.refresh().attempt == 1
+
+
+def test_a_job_that_takes_over_signals_leaves_the_next_one_its_time_limit(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    smithy.app.enqueue(forge.spoil.job("signals")).result(timeout=15)
+    [job] = smithy.ended(smithy.app.enqueue(forge.outlast.job("sleeping")))
+    assert (job.state, job.reason) == (State.FAILED, "timed out")
+
+
+def test_what_is_printed_between_two_jobs_is_of_neither(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    path = smithy.folder / "later"
+    first = smithy.app.enqueue(forge.print_later.job(str(path)))
+    smithy.ended(first)
+    Path(f"{path}.ended").touch()
+    eventually(Path(f"{path}.printed").exists)
+    second = smithy.app.enqueue(forge.say.job("mine"))
+    smithy.ended(second)
+    assert (logs(smithy, first), logs(smithy, second)) == ([], ["mine"])
+
+
+def test_output_without_line_ends_is_cut_not_lost(smithy: House) -> None:
+    smithy.start(process_slots=1)
+    gate = smithy.gate()
+    job = smithy.app.enqueue(forge.flood_a_line.job(2_000_000, str(gate)))
+    gate.await_arrival()
+    told = eventually(lambda: logs(smithy, job))
+    gate.let_go()
+    smithy.ended(job)
+    assert told[0].startswith("xxx")
+    assert told[-1] == "[more than 64 kB of output: the rest is left out]"
+
+
+def test_a_job_that_has_ended_does_not_run_again_when_the_next_one_crashes(smithy: House) -> None:
+    smithy.start(process_slots=1, lease="1h")
+    marks = smithy.folder / "marks"
+    pairs = [(forge.work.job(str(marks)), forge.crash_once.job()) for _ in range(15)]
+    jobs = smithy.app.enqueue_many(job for pair in pairs for job in pair)
+    ended = smithy.ended(*jobs, seconds=50)
+    assert {job.state for job in ended} == {State.COMPLETED}
+    assert marks.read_text() == "x" * 15
+
+
+def test_the_memory_of_programs_that_a_job_starts_counts(smithy: House) -> None:
+    smithy.start(process_slots=1, lease="1h")
+    [job] = smithy.ended(smithy.app.enqueue(forge.start_hungry_program.job()))
+    [error] = smithy.app.store.history(job.id.bytes)
+    assert error.type == "MemoryLimit"

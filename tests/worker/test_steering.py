@@ -1,6 +1,7 @@
 """What operators want of a worker reaches it with a heartbeat, and it does that."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mainspring.app import Mainspring
 from mainspring.events import WorkerStopped
 from mainspring.job import State
-from mainspring.presence import Presence
+from mainspring.presence import Presence, Wanted
 from tests.worker import forge, workshop
 from tests.worker.conftest import House, eventually
 
@@ -176,3 +177,76 @@ def test_a_new_child_makes_the_worker_tell_its_tasks_as_if_for_the_first_time(
     worker.reload()
     eventually(lambda: not presence(outside).tasks)
     eventually(lambda: presence(outside).tasks)
+
+
+CHANGING = """
+from mainspring import Mainspring, Tasks
+
+tasks = Tasks()
+
+@tasks.task
+def release() -> str:
+    return "{0}"
+
+app = Mainspring("{1}", tasks)
+"""
+
+
+@pytest.fixture
+def changing(outside: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The code of an app that changes."""
+    (tmp_path / "code").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    outside.options["app"] = "changing:app"
+    file = tmp_path / "code" / "changing.py"
+    file.write_text(CHANGING.format("old", outside.url))
+    return file
+
+
+def test_code_that_hangs_when_it_is_loaded_keeps_no_later_code_out(
+    outside: House, changing: Path
+) -> None:
+    worker = outside.start(lease="0.6s")
+    loading = outside.folder / "loading"
+    changing.write_text(f"import time\nopen({str(loading)!r}, 'w')\ntime.sleep(600)\n")
+    worker.reload()
+    eventually(loading.exists)
+    changing.write_text(CHANGING.format("new one", outside.url))
+    worker.reload()
+    eventually(lambda: outside.app.enqueue("release", {}).result(timeout=15) == "new one")
+
+
+def test_a_reload_asked_for_by_a_clock_that_is_ahead_happens_once(
+    outside: House, changing: Path
+) -> None:
+    worker = outside.start(lease="0.6s")
+    [before] = eventually(lambda: [m.pid for m in presence(outside).members])
+    ahead = time.time_ns() // 1000 + 3_600_000_000
+    outside.app.store.instruct([worker.name], Wanted(reload=ahead))
+    eventually(lambda: worker.reloads)
+    eventually(lambda: not worker.reloading)
+    time.sleep(1)  # nothing tells that nothing happens
+    assert worker.reloads == 1
+    assert before not in [member.pid for member in presence(outside).members]
+
+
+def test_a_worker_can_be_stopped_amid_a_reload_and_while_it_is_paused(outside: House) -> None:
+    worker = outside.start(lease="0.6s", processes=2)
+    outside.app.pause_workers(eventually(outside.app.workers)[0].id)
+    eventually(lambda: worker.phase == "paused")
+    worker.reload()
+    eventually(lambda: worker.reloading)
+    worker.stop()
+    assert (worker.phase, worker.reloading) == ("stopped", False)
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("child-")])
+
+
+def test_fewer_processes_are_those_that_take_jobs_already(outside: House, changing: Path) -> None:
+    worker = outside.start(lease="0.6s")
+    eventually(outside.app.workers)
+    changing.write_text("import time\ntime.sleep(600)\n")
+    outside.app.scale_workers(worker.name, least=3)
+    eventually(lambda: presence(outside).children == 3)
+    outside.app.scale_workers(worker.name, least=1)
+    eventually(lambda: presence(outside).children == 1)
+    assert outside.app.enqueue("release", {}).result(timeout=15) == "old"
