@@ -129,7 +129,9 @@ def _tell(wire: ChildWire, news: News) -> None:
     try:
         wire.send(news)
     except OSError:
-        raise
+        # The parent is gone, or a function has closed the line to it: nobody hears of us any more,
+        # and the orders that another thread waits for may not come to an end by themselves.
+        os._exit(os.EX_IOERR)
     except Exception:
         # Jobs whose ends cannot be told would be held for ever: the parent settles them as lost.
         log.exception("a report cannot be put into a message; this process ends")

@@ -13,12 +13,9 @@ from tests.crash.hostile import WAYS, apart, decent, decent_apart, shared, tasks
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
 
 
-ON_THREADS = [way for way in WAYS if way != "close_everything"]
-
-
 @pytest.mark.parametrize(
     ("kind", "ways"),
-    [(shared, ON_THREADS), (apart, list(WAYS))],
+    [(shared, list(WAYS)), (apart, list(WAYS))],
     ids=["on threads", "in processes"],
 )
 def test_a_hostile_function_fails_its_own_job_and_nothing_else(
