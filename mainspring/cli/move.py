@@ -7,6 +7,7 @@ from mainspring.cli.progress import Progress
 from mainspring.cli.tables import without_password
 from mainspring.engines import open_store
 from mainspring.errors import InvalidArguments
+from mainspring.move import Copied
 from mainspring.move import copy as copy_store
 
 
@@ -17,7 +18,8 @@ def copy(place: Place, source: str | None, target: str) -> int:
     """Copy a store to another place, of whatever kind: all jobs as they stand, their history and
     logs, and the queues with their settings. Statistics stay behind.
 
-    Stop workers and producers first. A copy that was cut short is repeated; the source is kept.
+    Stop workers and producers of both first. A copy that was cut short is repeated; the source is
+    kept, and jobs that are at the target already stay as they are there.
     """
     with place.say(url=source).app() as app:
         refuse_unreachable(target, new=True, said=True)
@@ -35,10 +37,16 @@ def copy(place: Place, source: str | None, target: str) -> int:
                 )
         finally:
             store.close()
-    value = {"jobs": done.jobs, "new": done.new, "wrong": done.wrong}
-    good = f"{done.jobs:,} jobs, {done.new:,} of them new, are at {without_password(target)} now."
-    place.answer(value, "\n".join(done.wrong) or good)
+    value = {"jobs": done.jobs, "new": done.new, "left_alone": done.left_alone, "wrong": done.wrong}
+    place.answer(value, "\n".join(done.wrong) or _told(done, target))
     return 1 if done.wrong else 0
+
+
+def _told(done: Copied, target: str) -> str:
+    told = f"{done.jobs:,} jobs, {done.new:,} of them new, are at {without_password(target)} now."
+    if not done.left_alone:
+        return told
+    return f"{told} {done.left_alone:,} of the others are in another state there: left alone."
 
 
 def _same_file(one: str, other: str) -> bool:
