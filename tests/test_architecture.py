@@ -38,6 +38,7 @@ VALUES = {
         "presence",
         "codec",
         "dossier",
+        "urls",
     )
 }
 WORLD = {

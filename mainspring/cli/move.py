@@ -4,11 +4,11 @@ import click
 
 from mainspring.cli.options import Place, blame, command, database_file, refuse_unreachable
 from mainspring.cli.progress import Progress
-from mainspring.cli.tables import without_password
 from mainspring.engines import open_store
 from mainspring.errors import InvalidArguments
 from mainspring.move import Copied
 from mainspring.move import copy as copy_store
+from mainspring.urls import without_password
 
 
 @command
@@ -24,7 +24,9 @@ def copy(place: Place, source: str | None, target: str) -> int:
     with place.say(url=source).app() as app:
         refuse_unreachable(target, new=True, said=True)
         if app.url == target or _same_file(app.url, target):
-            raise InvalidArguments(f"--to: expected another place than the source, got {target!r}")
+            raise InvalidArguments(
+                f"--to: expected another place than the source, got {without_password(target)!r}"
+            )
         with blame("url", place.configuration()):
             store = open_store(target)
         try:
