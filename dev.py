@@ -1,10 +1,12 @@
-"""The project's two commands, for a machine that has Python 3.11 and pip or uv, and nothing else.
+"""The project's commands, for a machine that has Python 3.11 and pip or uv, and nothing else.
 
     python3 dev.py run demo      the program, here `mainspring demo`; installs the library alone
     python3 dev.py test          linters, type checker and all tests, several at once
     python3 dev.py test ARG...   pytest with these arguments, and nothing else
+    python3 dev.py chaos         faults of all kinds under load, ten minutes for each store
+    python3 dev.py chaos --minutes 1 --store sqlite --seed 7
 
-Both set up `.venv` beside this file at their first run and whenever what it must hold has changed.
+All set up `.venv` beside this file at their first run and whenever what it must hold has changed.
 """
 
 import fcntl
@@ -35,13 +37,15 @@ ALL_TESTS = ["--numprocesses", "3", "--dist", "worksteal"]
 def main(verb: str = "", *arguments: str) -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - this file is what tells an older Python so
         sys.exit(f"dev.py: needs Python 3.11 or newer, this is {sys.version.split()[0]}")
-    if verb not in INSTALLS:
+    if verb not in (*INSTALLS, "chaos"):
         print(__doc__, end="", file=sys.stderr)
         sys.exit(2)
-    set_up(verb)
+    set_up("run" if verb == "run" else "test")
     if verb == "run":
         replace_by(ENVIRONMENT / "bin" / "mainspring", *arguments)
     os.chdir(ROOT)
+    if verb == "chaos":
+        replace_by(PYTHON, "-m", "tests.crash.chaos", *arguments)
     for linter in [] if arguments else LINTERS:
         carry_out([str(PYTHON), "-m", *linter])
     replace_by(PYTHON, "-m", "pytest", *(arguments or ALL_TESTS))

@@ -24,6 +24,7 @@ MainspringError
 ├── the store's trouble
 │   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
 │   │   ├── StoreFull         no space left: intake and claims stop, nothing is lost
+│   │   ├── StoreGone         its file was removed or replaced; must be opened anew
 │   │   ├── PartlyUnavailable of several stores that are one, some do not answer
 │   │   └── UniqueBusy        a unique key is being taken in a transaction that has not ended
 │   ├── SchemaError           the file or database is not one of ours, or from another version
@@ -142,6 +143,11 @@ class StoreUnavailable(MainspringError):
 
 class StoreFull(StoreUnavailable):
     """No space is left. Intake and claims stop; nothing is lost; it heals by itself."""
+
+
+class StoreGone(StoreUnavailable):
+    """The file was removed or replaced while it was in use. Nothing is written to it any more;
+    this store must be opened anew, by another object."""
 
 
 class PartlyUnavailable(StoreUnavailable):

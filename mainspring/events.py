@@ -89,6 +89,13 @@ class WorkerStopped(Struct, frozen=True):
     handed_back: int
 
 
+class WorkerSteered(Struct, frozen=True):
+    """A worker was told to do something, and does: pauses, reloads … `what`, in words."""
+
+    what: str
+    worker: str
+
+
 class ChildDied(Struct, frozen=True):
     """A child process ended unasked. `lost` jobs had begun in it."""
 

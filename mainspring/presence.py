@@ -59,6 +59,19 @@ class Presence(Struct, frozen=True, kw_only=True):
     slowest: Slowest | None = None
 
 
+FRESH = 60_000_000
+"""Microseconds for which a worker that has just come makes jobs due again and again."""
+
+
+def awaited(presence: Presence, before: Presence | None, wall: int) -> list[str]:
+    """The tasks whose parked jobs are to be due now that this worker tells of them: those it has
+    not told of before. For a minute all of them: workers that do not know a task may be quicker to
+    take its jobs, and park them again."""
+    if before is None or wall < presence.started + FRESH:
+        return list(presence.tasks)
+    return [task for task in presence.tasks if task not in before.tasks]
+
+
 class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What operators want of a worker; None where they want nothing, or leave a thing as it is.
 

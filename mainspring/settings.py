@@ -16,16 +16,6 @@ from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.sizes import MB, TB, Size, in_bytes
 
 PREFIX = "MAINSPRING_"
-FLAGS = {
-    "max_processes": "max",
-    "process_slots": "process-slots",
-    "max_jobs": "max-jobs",
-    "max_age": "max-age",
-    "max_memory": "max-memory",
-    "pools": "pool",
-}
-"""Flags that are not called as their settings are."""
-
 FILE, TABLE_FILE = "mainspring.toml", "pyproject.toml"
 
 
@@ -86,7 +76,7 @@ def _given(
 ) -> Iterator[tuple[str, Any, str]]:
     for name, value in arguments.items():
         if value is not None:
-            yield name, value, f"--{FLAGS.get(name, name)}"
+            yield name, value, f"--{name.replace('_', '-')}"
     for name in _READERS:
         variable = PREFIX + name.upper()
         if environment.get(variable):

@@ -305,7 +305,8 @@ class Store(Protocol):
         """Presence, renewal of grants and progress up; losses, cancels, pauses and what is wanted
         of the worker down.
 
-        A worker that tells of a task for the first time makes jobs parked as `unknown task` due.
+        A worker that tells of a task for the first time, or has come less than a minute ago, makes
+        jobs parked as `unknown task` due.
         `presence.state == "stopped"` removes it, and with it what was wanted of it; so does a start
         at another moment (`started`) under the same id. Notes of jobs no longer held are dropped.
         """

@@ -127,7 +127,7 @@ def blame(setting: str, settings: Configuration) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        if settings.origins.get(setting) == f"--{setting}":
+        if settings.origins.get(setting, "").startswith("--"):
             raise InvalidArguments(str(error)) from error
         raise
 

@@ -23,6 +23,7 @@ from mainspring.events import (
     StoreLost,
     UnknownTasks,
     WorkerStarted,
+    WorkerSteered,
     WorkerStopped,
     WorkerStopping,
 )
@@ -56,7 +57,11 @@ PROCESSES, THREADS = 1, 8
     help="Processes that run jobs; 1 by default, auto: one for each processor.",
 )
 @click.option(
-    "--max", "max_processes", metavar="N|auto", help="As many of them at most, while much waits."
+    "--max-processes",
+    "--max",
+    "max_processes",
+    metavar="N|auto",
+    help="As many of them at most, while much waits.",
 )
 @click.option(
     "--process-slots",
@@ -64,6 +69,7 @@ PROCESSES, THREADS = 1, 8
     help="Processes for tasks that want one of their own; by default one for each processor.",
 )
 @click.option(
+    "--pools",
     "--pool",
     "pools",
     multiple=True,
@@ -94,11 +100,11 @@ def worker(
     settings = place.store_settings(pools=pools or None, **arguments)
     if settings.app is None:
         raise InvalidArguments('--app: expected "module:object", such as "shop.jobs:app", got none')
+    teams = _teams(settings)
     with blame("app", settings):
         _find(settings.app)
     if settings.url:
         refuse_unreachable(settings.url, new=True, said=True)
-    teams = _teams(settings)
     threads = settings.threads or settings.concurrency or THREADS
     with blame("app", settings), blame("url", settings):
         common = _options(settings) | {"url": settings.url, "app": settings.app}
@@ -119,6 +125,11 @@ def _teams(settings: Configuration) -> "list[Pool]":
 
     if not settings.pools:
         least = settings.processes or PROCESSES
+        if settings.max_processes and settings.max_processes < least:
+            raise InvalidArguments(
+                f"{settings.origins['max_processes']}: expected at least {least}, as many as there"
+                f" are to begin with, got {settings.max_processes}"
+            )
         return [Pool(settings.queues, None, least, settings.max_processes or least)]
     for other in ("queues", "processes", "max_processes"):
         if getattr(settings, other):
@@ -228,6 +239,7 @@ def _say(words: Callable[[Any], str], event: Any) -> None:
 
 
 _WORDS: Mapping[type[Struct], Callable[[Any], str]] = {
+    WorkerSteered: lambda event: event.what,
     WorkerStopping: lambda event: (
         f"stopping: what runs has up to {event.grace:g} s; once more to give it back at once"
     ),

@@ -46,19 +46,33 @@ def _as_json(worker: Presence, now: int) -> dict[str, Any]:
 
 def _listed(found: Sequence[Presence], now: int) -> str:
     headers = (
-        *("worker", "host", "state", "load", "busy", "slots", "processed", "failed", "seen"),
+        *(
+            "worker",
+            "host",
+            "queues",
+            "state",
+            "load",
+            "busy",
+            "slots",
+            "processed",
+            "failed",
+            "seen",
+        ),
         "last job",
     )
     rows = [
         (
-            *(worker.id, worker.host, worker.state, _load(worker), worker.busy, worker.slots),
+            *(worker.id, worker.host, ", ".join(worker.queues) or "all", worker.state),
+            *(_load(worker), worker.busy, worker.slots),
             *(worker.processed, worker.failed, _seen(worker, now), worker.last),
         )
         for worker in found
     ]
     if not sys.stdout.isatty():
         return table(headers, rows)
-    return fitted(headers, rows, shutil.get_terminal_size().columns, ("host", "failed", "seen"))
+    return fitted(
+        headers, rows, shutil.get_terminal_size().columns, ("host", "failed", "seen", "queues")
+    )
 
 
 def _page(worker: Presence, now: int) -> str:
@@ -136,7 +150,8 @@ def scale(
     with place.app() as app:
         told = app.scale_workers(*names, least=least, most=most, host=host)
     answer = {"scaled": told, "least": least, "most": most}
-    place.answer(answer, f"{least} to {most} processes: {', '.join(told)}")
+    count = f"{least}" if least == most else f"{least} to {most}"
+    place.answer(answer, f"{count} processes: {', '.join(told)}")
 
 
 @command

@@ -40,7 +40,7 @@ class Capture:
             if isinstance(stream, io.TextIOWrapper):  # an app may have put something else there
                 # A whole line is in the file when it is printed: a crash takes none along.
                 stream.reconfigure(line_buffering=True, errors="backslashreplace")
-        faulthandler.enable(file)
+        faulthandler.enable(file, all_threads=False)  # the others are ours
 
     def begin(self) -> None:
         """A job begins: what comes from now on is its own, what came since the last one is of

@@ -9,6 +9,7 @@ and it leaves signals to it: a terminal's Ctrl-C reaches both.
 
 import contextlib
 import ctypes
+import errno
 import importlib
 import importlib.util
 import logging
@@ -74,7 +75,7 @@ def main() -> None:
         # What is wrong with the name of an app is said in a sentence; code has a traceback.
         is_code = not isinstance(error, ConfigError)
         told = "".join(traceback.format_exception(error)) if is_code else ""
-        wire.send(Unable(f"{type(error).__name__}: {error}", told))
+        wire.send(Unable(f"{type(error).__name__}: {error}", told, _is_starved(error)))
         wire.leave()
         return
     os.register_at_fork(
@@ -94,6 +95,14 @@ def main() -> None:
             # The other threads would keep this process, which runs nothing more, among the living.
             log.exception("the main thread failed; this process ends")
             os._exit(os.EX_SOFTWARE)
+
+
+def _is_starved(error: BaseException) -> bool:
+    """Whether it is the machine that had no memory, no process or no file to give."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return no_thread or isinstance(error, MemoryError)
 
 
 def _obey(wire: ChildWire, host: Host) -> None:
@@ -120,7 +129,9 @@ def _tell(wire: ChildWire, news: News) -> None:
     try:
         wire.send(news)
     except OSError:
-        raise
+        # The parent is gone, or a function has closed the line to it: nobody hears of us any more,
+        # and the orders that another thread waits for may not come to an end by themselves.
+        os._exit(os.EX_IOERR)
     except Exception:
         # Jobs whose ends cannot be told would be held for ever: the parent settles them as lost.
         log.exception("a report cannot be put into a message; this process ends")

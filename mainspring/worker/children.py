@@ -26,6 +26,9 @@ log = logging.getLogger("mainspring")
 Family = Literal["shared", "solo"]
 FAMILIES: tuple[Family, ...] = ("shared", "solo")
 
+PACE = 0.01
+"""Seconds between two rounds, however much happens."""
+
 QUICK = 1.0
 """Seconds: a child that dies younger than this makes its successor wait."""
 
@@ -64,7 +67,7 @@ class Children:
         self._families: tuple[Family, ...] = ("shared",)
         self._members: list[Member] = []
         self._quick = self._unopened = 0
-        self._not_before = 0.0
+        self._not_before = self._tend_at = 0.0
         self._quitting = False
         self._told = ""
         self.reloads = 0
@@ -115,6 +118,9 @@ class Children:
     def tend(self) -> None:
         """Start who is missing, end who should be gone."""
         now = time.monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + PACE
         for member in self._members:
             if member.look_after(now, self._lifespan):
                 self._post(partial(self._gone, member))
@@ -224,6 +230,9 @@ class Children:
                 self._opened(member, news)
             case Report():
                 self._desk.reported(member.station, news)
+            case Unable(error=error, starved=True):
+                log.warning("cannot start a child process: %s; trying again", error)
+                member.starved = True
             case Unable(error=error, traceback=told):
                 self._could_not_start(error, told)
                 if not self.stations:
@@ -255,6 +264,7 @@ class Children:
         if member not in self._members:
             return
         self._members.remove(member)
+        self._tend_at = 0.0
         if (heir := member.heir) is not None:
             heir.elder = None
         if (elder := member.elder) is not None:
@@ -270,15 +280,17 @@ class Children:
         blameless = departure.asked or departure.why or departure.begun
         if not blameless and not (member.alone and opened):
             status = departure.status
-            self._pause(time.monotonic() - member.born, status, opened=opened)
+            self._pause(
+                time.monotonic() - member.born, status, counts=not opened and not member.starved
+            )
         self._desk.ended(departure)
 
-    def _pause(self, lived: float, status: str, *, opened: bool) -> None:
+    def _pause(self, lived: float, status: str, *, counts: bool) -> None:
         """Let the successor of a child wait, longer each time one dies at once."""
         self._quick = self._quick + 1 if lived < QUICK else 0
         if self._quick > 1:
             self._not_before = time.monotonic() + min(LONGEST_PAUSE, 0.05 * 2**self._quick)
-        if opened:
+        if not counts:
             return
         self._unopened += 1
         if not self._told:

@@ -6,6 +6,7 @@ from itertools import accumulate, chain, pairwise
 from math import ceil
 from typing import NamedTuple, Protocol
 
+from mainspring.ids import new_token
 from mainspring.job import Claimed
 from mainspring.presence import Member
 from mainspring.store import Claim, Grant
@@ -15,9 +16,11 @@ from mainspring.worker.wire import Hello, Report
 
 
 class Taste(NamedTuple):
-    """Which jobs a worker takes at all: of these queues, of these priorities (lowest, highest);
-    None: of any."""
+    """Who claims, for how long (microseconds), and which jobs at all: of these queues, of these
+    priorities (lowest, highest); None: of any."""
 
+    worker: str
+    lease: int
     queues: tuple[str, ...] | None = None
     priorities: tuple[int, int] | None = None
 
@@ -137,8 +140,8 @@ class Dealer:
         self._kinds = frozenset(hello.tasks.values())
         self._appetite.meet(hello.slots)
 
-    def wish(self, grant: Grant, taste: Taste, undealt: int) -> Claim | None:
-        """What to claim under this grant, if anything, while so many jobs are still to be dealt."""
+    def wish(self, taste: Taste, undealt: int) -> Claim | None:
+        """What to claim, if anything, while so many jobs are still to be dealt."""
         stations = self._crew.stations
         suspicious = bool(self.suspects) or self._crew.isolating
         if not stations or (suspicious and not self._crew.apart):
@@ -154,7 +157,7 @@ class Dealer:
             tasks = tuple(name for name, kind in self.kinds.items() if kind in wanted)
             reach = REACH
         return Claim(
-            grant=grant,
+            grant=Grant(token=new_token(), worker=taste.worker, lease=taste.lease),
             limit=min(MOST, wish.jobs - undealt),
             slots=max(0, wish.places - undealt),
             alone=0 if suspicious else 1,

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from mainspring.job import Claimed
 from mainspring.store import Presence
 from mainspring.worker.dealer import Crew, Dealer
+from mainspring.worker.tally import Tally
 
 Phase = Literal["starting", "running", "paused", "stopping", "quitting", "stopped"]
 
@@ -27,15 +28,13 @@ class Identity(NamedTuple):
     read_ahead: int
 
     def presence(
-        self,
-        phase: Phase,
-        crew: Crew,
-        dealer: Dealer,
-        processed: int,
-        failed: int,
-        utilisation: float,
+        self, phase: Phase, crew: Crew, dealer: Dealer, tally: Tally, load: float, *, anew: bool
     ) -> Presence:
-        """What is told of the worker in this phase."""
+        """What is told of the worker in this phase. `anew`: its tasks are held back this time.
+
+        What a worker tells of for the first time makes jobs due that nobody could run, and a child
+        that has just come may know newer versions of the same tasks.
+        """
         slow = [each.slowest for each in crew.everyone if each.slowest is not None]
         some = zip(dealer.held(), range(SOME), strict=False)
         return Presence(
@@ -45,14 +44,14 @@ class Identity(NamedTuple):
             started=self.started,
             state="stopping" if phase == "quitting" else phase,
             queues=self.queues or (),
-            tasks=tuple(dealer.kinds),
+            tasks=() if anew else tuple(dealer.kinds),
             slots=sum(each.places for each in crew.everyone),
             busy=sum(each.busy for each in crew.everyone),
-            processed=processed,
-            failed=failed,
+            processed=tally.processed,
+            failed=tally.failed,
             children=crew.count,
             current=", ".join(_named(job) for job, _ in some),
-            utilisation=round(utilisation, 3),
+            utilisation=round(load, 3),
             last=_named(dealer.last) if dealer.last else "",
             members=tuple(each.told() for each in crew.members),
             slowest=max(slow, key=attrgetter("seconds"), default=None),

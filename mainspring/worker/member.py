@@ -34,7 +34,8 @@ class Lifespan(NamedTuple):
 @dataclass(eq=False)
 class Member:
     """A child. `solo`: for one job at a time; `alone`: for suspects. One that is `leaving` (why,
-    in words) works on until its `heir` is ready; one that is `retired` takes no more jobs."""
+    in words) works on until its `heir` is ready; one that is `retired` takes no more jobs; one that
+    is `starved` could not start for want of memory, processes or files."""
 
     child: Child
     station: Station
@@ -46,6 +47,7 @@ class Member:
     elder: "Member | None" = None
     retired: bool = False
     dismissed: bool = False
+    starved: bool = False
     convicted: tuple[int, Why] | None = None
     memory: int = 0
     _cpu: tuple[float, float] = (0.0, 0.0)

@@ -11,8 +11,6 @@ from functools import partial
 from operator import attrgetter
 from queue import Empty, SimpleQueue
 
-from msgspec.structs import replace
-
 from mainspring.events import (
     AttemptFailed,
     Bus,
@@ -26,10 +24,9 @@ from mainspring.events import (
     WorkerStopped,
     WorkerStopping,
 )
-from mainspring.ids import new_token
 from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Counts, Exchanged, Grant, Note, Presence, Pulse, Store
+from mainspring.store import Claim, Counts, Exchanged, Note, Presence, Pulse, Store
 from mainspring.worker.capture import notes
 from mainspring.worker.dealer import Crew, Dealer, Taste
 from mainspring.worker.identity import Identity, Phase
@@ -45,6 +42,9 @@ from mainspring.worker.wire import Hello, Recall, Report, Stop
 
 LONGEST_TURN = 0.25
 """Seconds between two looks at the clock when nothing happens."""
+
+PACE = 0.01
+"""Seconds between two looks at leases and at how busy the places are, however much happens."""
 
 MANY = 64
 """Outcomes that are worth a round of their own before anything else is done."""
@@ -73,14 +73,14 @@ class Pump:
         self._usage = Usage()
         self._me = me
         self._events = events
-        self._taste = Taste(me.queues, me.priorities)
+        self._taste = Taste(me.name, int(me.lease * 1_000_000), me.queues, me.priorities)
         self._find_store = find_store
         self._url = url
         self._on_open: Callable[[], None] = lambda: None
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._office: Office | None = None
         self._outbox = Outbox()
-        self._look_at_leases = 0.0
+        self._look_at = 0.0
         self.turned = time.monotonic()
         self._told_unknown: set[str] = set()
         self.is_away = self._listening = self._tells_anew = False
@@ -91,7 +91,7 @@ class Pump:
         """Work until stopped; `on_open` is called once the first place takes jobs."""
         self.crew = crew
         self._dealer = Dealer(crew, self._me.read_ahead)
-        self._steering = Steering(self, crew, self._me.queues, self._me.started)
+        self._steering = Steering(self, crew, self._me, self._events)
         self._on_open = on_open
         try:
             crew.tend()
@@ -152,14 +152,9 @@ class Pump:
 
     def presence(self) -> Presence:
         """What the worker tells of itself."""
-        told = (self.tally.processed, self.tally.failed, self._usage.look())
-        presence = self._me.presence(self.phase, self.crew, self._dealer, *told)
-        if self._tells_anew:
-            # What a worker tells of for the first time makes jobs due that nobody could run, and
-            # a child that has just come may know newer versions of the same tasks.
-            self._tells_anew = False
-            return replace(presence, tasks=())
-        return presence
+        anew, self._tells_anew = self._tells_anew, False
+        load = self._usage.look()
+        return self._me.presence(self.phase, self.crew, self._dealer, self.tally, load, anew=anew)
 
     def known(self) -> set[tuple[int, int]]:
         """Number and token of every job that waits or runs here or is still to be written."""
@@ -183,15 +178,12 @@ class Pump:
     def _turn(self) -> None:
         now = self.turned = time.monotonic()
         self.crew.tend()
-        places = sum(each.places for each in self.crew.everyone)
-        busy = sum(each.busy for each in self.crew.everyone)
-        self._usage.is_now(busy / places if places else 0.0)
         if now >= self._due:
             self._due, self._hungry = float("inf"), True
+        if now >= self._look_at:
+            self._look_at = now + min(PACE, self._me.lease / 100)
+            self._look_around()
         if self._office is not None:
-            if now >= self._look_at_leases:
-                self._look_at_leases = now + self._me.lease / 100
-                self._lose(self._office.keeper.overdue())
             self._dealer.deal_suspects()
             self._submit(self._office, now)
             if not self._outbox.busy:
@@ -200,6 +192,13 @@ class Pump:
                     station.acknowledge()
         if self.phase in STOPPING:
             self._wind_down(now)
+
+    def _look_around(self) -> None:
+        everyone = self.crew.everyone
+        places = sum(each.places for each in everyone)
+        self._usage.is_now(sum(each.busy for each in everyone) / places if places else 0.0)
+        if self._office is not None:
+            self._lose(self._office.keeper.overdue())
 
     def _submit(self, office: Office, now: float, undealt: int = 0) -> None:
         """Write what there is to write and claim what there is room for, one round at a time."""
@@ -213,9 +212,7 @@ class Pump:
         # With something to write a look costs next to nothing, hint or no hint.
         if self.phase != "running" or not (self._hungry or self._outbox.pending):
             return None
-        lease = int(self._me.lease * 1_000_000)
-        grant = Grant(token=new_token(), worker=self._me.name, lease=lease)
-        return self._dealer.wish(grant, self._taste, undealt)
+        return self._dealer.wish(self._taste, undealt)
 
     # --- the store says ---------------------------------------------------------------------
 
@@ -290,21 +287,27 @@ class Pump:
             self._order(wanted, Recall)
             self._end_all(self._dealer.withdraw(wanted), HandedBack())
 
-    def pause(self) -> None:
-        """Claim nothing, and give back what has not begun."""
-        if self.phase == "running":
-            self.phase = "paused"
-            self._give_back_unbegun()
+    def pause(self) -> bool:
+        """Claim nothing, and give back what has not begun. Whether that is new."""
+        if self.phase != "running":
+            return False
+        self.phase = "paused"
+        self._give_back_unbegun()
+        return True
 
-    def resume(self) -> None:
-        """Claim again."""
-        if self.phase == "paused":
-            self.phase, self._hungry = "running", True
+    def resume(self) -> bool:
+        """Claim again. Whether that is new."""
+        if self.phase != "paused":
+            return False
+        self.phase, self._hungry = "running", True
+        return True
 
-    def drain(self) -> None:
-        """Finish what runs, and end."""
-        if self.phase in ("running", "paused"):
-            self._stop(self._me.grace)
+    def drain(self) -> bool:
+        """Finish what runs, and end. Whether that is new."""
+        if self.phase not in ("running", "paused"):
+            return False
+        self._stop(self._me.grace)
+        return True
 
     def _give_back_unbegun(self) -> None:
         for station in self.crew.everyone:
@@ -427,11 +430,9 @@ class Pump:
             self.crew.quit()
             if self.crew.gone:
                 self.phase = "stopped"
-        if now < self._deadline:
-            return
-        if self.phase == "stopping":
+        if now >= self._deadline and self.phase == "stopping":
             self._stop(0.0)
-        else:
+        elif now >= self._deadline:
             self.phase = "stopped"
 
     def _end(self) -> None:
@@ -442,8 +443,7 @@ class Pump:
         self._events.emit(WorkerStopped(self._me.name, self.tally.handed_back))
 
     def _open_office(self, url: str) -> None:
-        store = self._find_store(url)
-        self._office = Office(store, self._me.name, self._me.lease, self)
+        self._office = Office(self._find_store(url), self._me.name, self._me.lease, self)
 
     def _required_office(self) -> Office:
         assert self._office is not None

@@ -42,7 +42,8 @@ class Reporter:
         self._returned: deque[tuple[int, bool]] = deque()
         self._credit = threading.Semaphore(UNDERWAY)
         self._bell: SimpleQueue[bool] = SimpleQueue()
-        self._resting = False
+        self._resting = self._sending = False
+        self._sent = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mainspring-reporter", daemon=True)
         self._thread.start()
 
@@ -73,6 +74,12 @@ class Reporter:
         if count:
             self._credit.release(count)
 
+    def flush(self) -> None:
+        """Wait until the ends of all jobs have been sent."""
+        while self._done or self._sending:
+            self._sent.wait(0.05)
+            self._sent.clear()
+
     def close(self) -> None:
         """Send what is left and end."""
         self._credit.release(UNDERWAY)
@@ -95,8 +102,11 @@ class Reporter:
                 self._resting = False
                 continue
             self._credit.acquire()
+            self._sending = True
             with contextlib.suppress(OSError):  # the parent is gone, and so shall we be
                 self._tell(self._report())
+            self._sending = False
+            self._sent.set()
 
     def _anything(self) -> bool:
         return bool(self._done or self._notes or self._settled or self._returned)

@@ -18,6 +18,7 @@ class Scaling:
 
     least: int
     most: int
+    fixed: bool = False
     count: int = field(init=False)
     _idle_since: float | None = None
 
@@ -30,7 +31,9 @@ class Scaling:
         return self.least < self.most
 
     def bound(self, least: int, most: int) -> None:
-        """New bounds hold at once."""
+        """New bounds hold at once, unless the number is fixed."""
+        if self.fixed:
+            return
         self.least, self.most = least, most
         self.count = min(max(self.count, least), most)
 

@@ -20,12 +20,18 @@ def heard(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None
         return
     had_terminal = _has_terminal()
 
+    closed = False
+
     def told(number: int, frame: FrameType | None) -> None:
+        nonlocal closed
         # SIGHUP is sent when a terminal is closed, and by custom to daemons that are to reload.
-        if number != signal.SIGHUP or (had_terminal and not _has_terminal()):
+        if number != signal.SIGHUP:
             stop()
-        else:
+        elif not had_terminal or _has_terminal():
             reload()
+        elif not closed:  # the system and the shell both tell of it
+            closed = True
+            stop()
 
     wanted = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

@@ -26,6 +26,9 @@ _clock = time.monotonic_ns
 PATIENCE = 2_000_000_000
 """Nanoseconds that a function may go on after it was told to end."""
 
+WORTHY = 1000
+"""Microseconds: a job that ran longer is known to have ended before the next one begins."""
+
 WORDS = {
     Why.TIME: "time limit",
     Why.CANCEL: "cancelled",
@@ -154,6 +157,9 @@ class Solo:
             self._run = None
         runner.marks[spot] = 2
         self._ended(run, took, result, error)
+        if took > WORTHY:
+            # Else, if the next job crashes, this one would run again.
+            runner.reporter.flush()
 
     def _called(self, run: _Run, recipe: Recipe) -> tuple[bytes | None, BaseException | None]:
         """What the function returned, encoded, or raised."""

@@ -1,5 +1,6 @@
 """Spawn: one child process as its parent sees it, from its start to how it ended."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -33,6 +34,7 @@ class Child:
     def __init__(
         self, setup: Setup, spots: int, hear: Callable[["Child", News | None], None]
     ) -> None:
+        """`OSError` if the machine has not enough left for one more."""
         self.board, memory = share(spots)
         self._output: IO[bytes] | None = memory_file("output") if setup.solo else None
         ours, theirs = socket.socketpair()
@@ -47,7 +49,7 @@ class Child:
                 command,
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
-                process_group=0 if setup.solo else None,
+                process_group=0,  # what is typed at a terminal is for the parent
             )
         self.pid = self._process.pid
         self.peak = 0
@@ -55,7 +57,13 @@ class Child:
         self._hear = hear
         self._wire = ParentWire(ours)
         self._wire.send(setup)
-        threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True).start()
+        listener = threading.Thread(target=self._listen, name=f"child-{self.pid}", daemon=True)
+        try:
+            listener.start()
+        except RuntimeError as error:  # the machine had one process left, but no thread
+            self.close()
+            self.last_output()
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def send(self, order: Order) -> None:
         """Pass an order on, without waiting."""
@@ -68,12 +76,9 @@ class Child:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the process takes up now (Linux; elsewhere 0)."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return 0
+        """Bytes of memory that the process and the programs it started take up now (Linux;
+        elsewhere 0)."""
+        return _memory(self.pid)
 
     @property
     def cpu(self) -> float:
@@ -143,6 +148,19 @@ class Child:
         except Exception:
             log.exception("child %d sent what cannot be read", self.pid)
         self._hear(self, None)
+
+
+def _memory(pid: int) -> int:
+    """Of a process and all that descends from it; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            size = int(file.read().split()[1]) * _PAGE
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                size += sum(_memory(int(child)) for child in file.read().split())
+    except (OSError, IndexError):
+        return 0
+    return size
 
 
 def _status(returncode: int) -> str:

@@ -20,6 +20,10 @@ from mainspring.store import Note
 BUFFER = 1 << 20
 """Bytes asked for each socket buffer, so that a frame of jobs seldom has to wait."""
 
+SIGN = b"\0ms\n"
+"""What every message begins with. A function can write into any file of its process, this one too:
+taken for a length, its words would be waited for, and with them every message after."""
+
 # --- parent to child ------------------------------------------------------------------------
 
 
@@ -81,10 +85,11 @@ class Hello(Struct, array_like=True, tag="hello"):
 
 
 class Unable(Struct, array_like=True, tag="unable"):
-    """The app could not be imported."""
+    """The app could not be imported, or the machine had nothing left to run it with."""
 
     error: str
     traceback: str
+    starved: bool = False
 
 
 class Report(Struct, array_like=True, tag="report"):
@@ -144,9 +149,11 @@ class Wire(Generic[M]):
             self._socket.sendall(frame)
 
     def receive(self) -> M | None:
-        """The next message; None when the other side is gone."""
-        head = self._exactly(4)
-        body = head and self._exactly(int.from_bytes(head, "big"))
+        """The next message; None when the other side is gone. `ValueError` if what came is none."""
+        head = self._exactly(len(SIGN) + 4)
+        if head and not head.startswith(SIGN):
+            raise ValueError(f"expected the head of a message, got {head!r}")
+        body = head and self._exactly(int.from_bytes(head[len(SIGN) :], "big"))
         if not body:
             self.ended = True
             return None
@@ -238,6 +245,6 @@ class ChildWire(Wire[Order]):
 
 
 def framed(message: Order | News) -> bytes:
-    """The message with its length before it."""
+    """The message with its length before it, and the sign before that."""
     body = _encoder.encode(message)
-    return len(body).to_bytes(4, "big") + body
+    return SIGN + len(body).to_bytes(4, "big") + body

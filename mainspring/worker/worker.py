@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -310,7 +311,7 @@ class Worker:
         setup = Setup(
             os.getpid(), self._app, sys.path, self.name, self._threads, self._tasks, self._lease
         )
-        sizes = {family: Scaling(*bounds) for family, bounds in self._sizes.items()}
+        sizes = {family: replace(size) for family, size in self._sizes.items()}
         spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
         if self._in_process:
             assert self._program is not None
@@ -343,15 +344,18 @@ def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:
     return lowest, highest
 
 
-def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, tuple[int, int]]:
-    """The least and most children of each family."""
+def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, Scaling]:
+    """How many children each family has. Slots that were asked for stay as many."""
     _check("processes", processes, 256)
     _check("max_processes", processes if most is None else most, 256)
     _check("process_slots", 1 if slots is None else slots, 256)
     if most is not None and most < processes:
         raise ConfigError(f"max_processes: expected at least processes={processes}, got {most}")
-    slots = slots or (cores() if most is None else processes)
-    return {"shared": (processes, most or processes), "solo": (slots, max(slots, most or slots))}
+    shared = Scaling(processes, most or processes)
+    if slots is not None:
+        return {"shared": shared, "solo": Scaling(slots, slots, fixed=True)}
+    least = cores() if most is None else processes
+    return {"shared": shared, "solo": Scaling(least, most or least)}
 
 
 def _lifespan(jobs: int | None, age: Duration | None, memory: Size | None) -> Lifespan:

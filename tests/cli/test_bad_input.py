@@ -55,6 +55,15 @@ USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "app that is no place": (("--app", "shop", "worker"), 'expected "module:object"'),
     "app that is not there": (("--app", "nosuchmodule:app", "worker"), "found no 'nosuchmodule'"),
     "no threads": (("--app", "a:b", "worker", "--threads", "0"), "1 to 10,000, got '0'"),
+    "fewer at most than to begin with": (
+        ("--app", "a:b", "worker", "--min", "4", "--max", "2"),
+        "--max-processes: expected at least 4",
+    ),
+    "a pool that is none": (("--app", "a:b", "worker", "--pool", "mail"), "expected a pool such"),
+    "a pool beside queues": (
+        ("--app", "a:b", "worker", "--pool", "mail=1", "--queues", "mail"),
+        "expected --pools or --queues, got both",
+    ),
     "bad lease": (("--app", "a:b", "worker", "--lease", "long"), "--lease: "),
     "demo of no folder": (("demo", "--path", "nowhere"), "nowhere"),
     "demo of a folder without Python": (("demo", "--path", "empty"), "found none in"),

@@ -54,9 +54,13 @@ def busy(app: Mainspring) -> None:
 def test_workers_are_listed_with_how_they_do(cli: Cli, app: Mainspring) -> None:
     busy(app)
     text = cli(*AT, "workers").out
-    assert text.startswith("worker  host   state     load  busy  slots  processed  failed  seen")
-    assert re.search(r"^w1 +here +running +37% +3 +9 +1,200 +2 +\ds ago +send #6$", text, re.M)
-    assert re.search(r"^w2 +there +stopping +0% +0 +0 +0 +0 +\ds ago +–$", text, re.M)
+    assert text.startswith(
+        "worker  host   queues         state     load  busy  slots  processed  failed"
+    )
+    assert re.search(
+        r"^w1 +here +mail, default +running +37% +3 +9 +1,200 +2 +\ds ago +send #6$", text, re.M
+    )
+    assert re.search(r"^w2 +there +all +stopping +0% +0 +0 +0 +0 +\ds ago +–$", text, re.M)
 
 
 def test_of_one_worker_everything_is_told(cli: Cli, app: Mainspring) -> None:

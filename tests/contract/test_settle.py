@@ -336,6 +336,22 @@ def test_a_worker_that_tells_of_the_task_gets_its_jobs_at_once(stage: Stage) -> 
     assert stage.state(other) is State.SCHEDULED
 
 
+def test_jobs_that_workers_without_their_task_take_first_are_due_anew_for_a_minute(
+    stage: Stage,
+) -> None:
+    job = stage.put(task="new.task")
+    newcomer = {"worker": "w2", "tasks": ("new.task",), "started": stage.now.wall}
+    for _ in range(5):
+        stage.end(stage.take(), TaskUnknown())
+        assert stage.claim() == []
+        stage.heartbeat(**newcomer)
+    stage.passes("1m")
+    stage.end(stage.take(), TaskUnknown())
+    stage.heartbeat(**newcomer)
+    assert stage.claim() == []
+    assert stage.state(job) is State.SCHEDULED
+
+
 def test_a_job_parked_for_its_task_has_its_old_place_when_it_is_due(stage: Stage) -> None:
     parked = stage.put(task="new.task")
     stage.end(stage.take(), TaskUnknown())

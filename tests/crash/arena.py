@@ -3,12 +3,13 @@
 import json
 import os
 import random
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Arena:
     """A store, workers on it, and the history of what was done."""
 
+    lease = 1.5
+    """Seconds: of what workers claim."""
+
     def __init__(self, folder: Path, url: str) -> None:
         self.history = folder / "history"
         self.history.mkdir()
@@ -32,14 +36,28 @@ class Arena:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.log = folder / "workers.log"
 
-    def start_worker(self, *options: str, within: Sequence[str] = ()) -> None:
+    def start_worker(
+        self,
+        *options: str,
+        within: Sequence[str] = (),
+        app: str = "tests.crash.workload:app",
+        **env: str,
+    ) -> None:
         """Start one; `within` is a command that runs the command after it somewhere else."""
-        command = [*within, sys.executable, "-m", "mainspring", "--app", "tests.crash.workload:app"]
-        command += ["--url", self.url, "worker", "--lease", "1.5s", *options]
-        env = os.environ | {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
+        command = [*within, sys.executable, "-m", "mainspring", "--app", app]
+        command += ["--url", self.url, "worker", "--lease", f"{self.lease}s", *options]
+        self._start(command, env)
+
+    def start_program(self, code: str, **env: str) -> None:
+        """Start a worker that is made by this code."""
+        self._start([sys.executable, "-c", code], env)
+
+    def _start(self, command: Sequence[str], more: Mapping[str, str]) -> None:
+        env = {"CRASH_HISTORY": str(self.history), "CRASH_URL": self.url}
+        env |= {"CRASH_LEASE": str(self.lease)} | more
         with self.log.open("ab") as log:
             self.workers.append(
-                subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
+                subprocess.Popen(command, env=os.environ | env, cwd=ROOT, stdout=log, stderr=log)
             )
 
     def kill_one(self, chance: random.Random) -> None:
@@ -76,6 +94,13 @@ class Arena:
             log = self.log.read_text(errors="replace")[-3000:]
             raise AssertionError(f"not done after {seconds} s: {self.app.counts()}\n{log}")
 
+    def refused_ends(self) -> int:
+        """How many ends workers say that they came too late with."""
+        told = re.findall(
+            r"lost to another worker: (\d+) job", self.log.read_text(errors="replace")
+        )
+        return sum(map(int, told))
+
     def stop(self) -> None:
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
@@ -89,9 +114,19 @@ class Arena:
         while page := self.app.store.find(Select(), limit=1000, after=after):
             for job in page:
                 mark = json.loads(job.payload)["mark"]
-                errors = [error.type for error in self.app.store.history(job.id)]
-                retries = job.policy.retry.max_retries
-                jobs.append(Ended(mark, str(job.state), job.attempt, retries, errors))
+                errors = self.app.store.history(job.id)
+                jobs.append(
+                    Ended(
+                        mark,
+                        str(job.state),
+                        job.attempt,
+                        job.policy.retry.max_retries,
+                        [error.type for error in errors],
+                        job.claims,
+                        json.loads(job.result) if job.result else None,
+                        [error.attempt for error in errors],
+                    )
+                )
             after = page[-1].number
         return jobs
 

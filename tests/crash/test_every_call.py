@@ -11,7 +11,7 @@ import pytest
 
 from mainspring.engines import open_store
 from mainspring.ids import new_token
-from mainspring.job import JobError, Lost, Select, State
+from mainspring.job import JobError, Lost, NewJob, Select, State
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Grant
 
@@ -41,6 +41,16 @@ store.close()
 say("closed")
 """
 
+OPEN = """
+import os, sys
+from mainspring.engines import open_store
+
+store = open_store(sys.argv[1])
+store.open()
+store.close()
+os.write(1, b"closed\\n")
+"""
+
 CALLS = [("write", 1), ("fdatasync", 1), ("ftruncate", 1), ("unlink", 1), ("pwrite64", 6)]
 """Counted one by one: the kill comes at the n-th call of each kind, n = 1, 2, 3 …, in so many
 parts, which can be tried at the same time."""
@@ -68,12 +78,31 @@ def test_a_kill_at_any_write_or_sync_loses_nothing_that_was_acknowledged(
     assert points >= (4 if step > 1 else 1), "too few calls were reached to be evidence"
 
 
-def _killed_at(call: str, number: int, url: str) -> set[str]:
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "unlink", "ftruncate"])
+def test_a_kill_while_a_store_is_made_leaves_one_that_can_be_made(
+    tmp_path: Path, call: str
+) -> None:
+    # Writes are many and alike: every seventh, beginning with the first.
+    step = 7 if call == "pwrite64" else 1
+    for number in itertools.count(1, step):
+        url = f"sqlite:///{tmp_path}/{call}-{number}.db"
+        said = _killed_at(call, number, url, OPEN)
+        store = open_store(url)
+        store.open()
+        assert store.check() == [], f"killed at {call} number {number}"
+        store.insert([NewJob(id=bytes(16), task="t", payload=b"{}")])
+        store.close()
+        if "closed" in said:
+            break
+    assert number > 1 or call in ("unlink", "ftruncate"), "it made no such call: no evidence"
+
+
+def _killed_at(call: str, number: int, url: str, script: str = SCRIPT) -> set[str]:
     """What the script said before it was killed at its so-many-th call of this kind."""
     inject = f"inject={call}:signal=SIGKILL:when={number}"
     command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject]
     run = subprocess.run(
-        [*command, sys.executable, "-c", SCRIPT, url], capture_output=True, timeout=60, check=False
+        [*command, sys.executable, "-c", script, url], capture_output=True, timeout=60, check=False
     )
     assert b"Traceback" not in run.stderr, run.stderr.decode()
     return set(run.stdout.decode().split())

@@ -11,7 +11,8 @@ import pytest
 from mainspring.errors import StoreFull
 from mainspring.job import NewJob
 from tests.crash.arena import Arena, arena, until
-from tests.crash.history import judge, read
+from tests.crash.history import read
+from tests.crash.judge import judge
 from tests.crash.power import volume
 from tests.crash.producer import producing
 from tests.crash.workload import note

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.arena import Arena, arena, until
-from tests.crash.history import judge, read
+from tests.crash.history import read
+from tests.crash.judge import judge
 from tests.crash.workload import innocent, killer, note
 
 SECONDS = float(os.environ.get("CRASH_SECONDS", "10"))

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from tests.crash.arena import arena
-from tests.crash.history import judge, read
+from tests.crash.history import read
+from tests.crash.judge import judge
 from tests.crash.producer import producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS

@@ -13,7 +13,8 @@ import pytest
 from mainspring import Mainspring
 from mainspring.job import State
 from tests.crash.arena import Arena, arena
-from tests.crash.history import judge, read
+from tests.crash.history import read
+from tests.crash.judge import judge
 from tests.crash.producer import Producer, producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS

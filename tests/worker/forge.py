@@ -156,6 +156,26 @@ def grow() -> None:
 
 
 @tasks.task(runs_in="process")
+def work(marks: str) -> None:
+    """Something that takes a moment, and leaves a mark."""
+    time.sleep(0.002)
+    with open(marks, "a") as file:
+        file.write("x")
+
+
+@tasks.task(runs_in="process", retry=AT_ONCE)
+def crash_once() -> None:
+    if current().claims == 1:
+        os._exit(1)
+
+
+@tasks.task(runs_in="process", retry=ONCE, memory="64MB")
+def start_hungry_program() -> None:
+    code = "import time; held = bytes(range(256)) * 800_000; time.sleep(60)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
+@tasks.task(runs_in="process")
 def add(a: int, b: int) -> int:
     return a + b
 

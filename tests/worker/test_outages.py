@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from mainspring.engines.sqlite import clock
-from mainspring.errors import StoreDamaged
+from mainspring.errors import StoreDamaged, StoreGone
 from mainspring.events import LeasesLost, StoreBack, StoreLost
 from mainspring.handle import Job
 from mainspring.ids import new_token
@@ -323,3 +323,13 @@ def _put_to_sleep(worker: subprocess.Popen[bytes], house: House) -> None:
             worker.send_signal(signal.SIGCONT)
         finally:
             connection.close()
+
+
+def test_a_worker_ends_with_an_error_when_its_file_is_removed(house: House) -> None:
+    """Another one there would not be its own: whoever watches over it starts it anew."""
+    worker = house.start(lease="0.6s")
+    assert house.app.enqueue(workshop.add.job(1, 1)).result(timeout=15) == 2
+    for path in house.folder.glob("jobs.db*"):
+        path.unlink()
+    with pytest.raises(StoreGone, match="removed or replaced"):
+        worker.join()

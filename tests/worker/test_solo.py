@@ -285,3 +285,20 @@ def test_output_without_line_ends_is_cut_not_lost(smithy: House) -> None:
     smithy.ended(job)
     assert told[0].startswith("xxx")
     assert told[-1] == "[more than 64 kB of output: the rest is left out]"
+
+
+def test_a_job_that_has_ended_does_not_run_again_when_the_next_one_crashes(smithy: House) -> None:
+    smithy.start(process_slots=1, lease="1h")
+    marks = smithy.folder / "marks"
+    pairs = [(forge.work.job(str(marks)), forge.crash_once.job()) for _ in range(15)]
+    jobs = smithy.app.enqueue_many(job for pair in pairs for job in pair)
+    ended = smithy.ended(*jobs, seconds=50)
+    assert {job.state for job in ended} == {State.COMPLETED}
+    assert marks.read_text() == "x" * 15
+
+
+def test_the_memory_of_programs_that_a_job_starts_counts(smithy: House) -> None:
+    smithy.start(process_slots=1, lease="1h")
+    [job] = smithy.ended(smithy.app.enqueue(forge.start_hungry_program.job()))
+    [error] = smithy.app.store.history(job.id.bytes)
+    assert error.type == "MemoryLimit"

@@ -10,6 +10,7 @@ from mainspring.engines.postgres.claim import grant, held
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Claimed, Now
+from mainspring.presence import awaited
 from mainspring.store import Grant, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
@@ -61,8 +62,7 @@ def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
         return None
     told = msgspec.structs.replace(presence, seen=step.wall)
     (wanted,) = step.row(SQL["present"], (id, step.lease + lease, _encode(told)))
-    known = set() if before is None else set(before.tasks)
-    if new := [task for task in presence.tasks if task not in known]:
+    if new := awaited(presence, before, step.wall):
         parked = {"wall": step.wall, "tasks": texts(new)}
         step.matters |= step.run(SQL["unpark"], parked) > 0
     return None if wanted is None else _decode_wanted(wanted)

@@ -4,7 +4,7 @@ import os
 import time
 
 from mainspring.engines.sqlite.address import Address
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import StoreGone
 
 LOOK_SECONDS = 0.1
 """How often to look."""
@@ -19,13 +19,13 @@ class Identity:
         self._looked = time.monotonic()
 
     def verify(self) -> None:
-        """See now and then that the file is still there. `StoreUnavailable` if it is not."""
+        """See now and then that the file is still there. `StoreGone` if it is not."""
         if time.monotonic() - self._looked <= LOOK_SECONDS:
             return
         self._looked = time.monotonic()
         if self._now() != self._known:
             self._looked = 0
-            raise StoreUnavailable(
+            raise StoreGone(
                 f"{self._address.place}: the file was removed or replaced while it was in use;"
                 " nothing is written to it until the store is opened again"
             )

@@ -10,6 +10,7 @@ from mainspring.engines.sqlite.claim import grant, held
 from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Claimed, Now, State, Transition
+from mainspring.presence import awaited
 from mainspring.store import Grant, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
@@ -58,8 +59,7 @@ def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
         return None
     told = msgspec.structs.replace(presence, seen=step.wall)
     (wanted,) = step.row(SQL["present"], (presence.id, step.lease + lease, _encode(told)))
-    known = set() if before is None else set(before.tasks)
-    if new := [task for task in presence.tasks if task not in known]:
+    if new := awaited(presence, before, step.wall):
         step.matters |= step.run(SQL["unpark"], (step.wall, as_json(new))).rowcount > 0
     return None if wanted is None else _decode_wanted(wanted)
 

@@ -3,6 +3,7 @@
 -- many tokens, the tokens, the notes: (number, token, time, text, percent or empty).
 
 local LOG_LINES, LOG_SIZE = 1000, 262144
+local FRESH = 60e6
 local MOST_UNPARKED = 10000 -- more fall due by themselves within minutes
 
 local worker, started, tasks, presence = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -33,8 +34,12 @@ local function present()
   end
   local known, new = {}, {}
   local before = call('HGET', K .. 'knows', worker)
-  if before ~= tasks then
-    for _, task in ipairs(before and cmsgpack.unpack(before) or {}) do known[task] = true end
+  -- For a minute anew: workers that do not know a task may be quicker to take its jobs.
+  local fresh = wall < started + FRESH
+  if before ~= tasks or fresh then
+    for _, task in ipairs(before and not fresh and cmsgpack.unpack(before) or {}) do
+      known[task] = true
+    end
     for _, task in ipairs(cmsgpack.unpack(tasks)) do
       if not known[task] then new[#new + 1] = task end
     end
