@@ -39,6 +39,7 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "urls",
     )
 }
 WORLD = {

@@ -6,9 +6,10 @@ import click
 from msgspec.structs import asdict
 
 from mainspring.cli.options import Place, command
-from mainspring.cli.tables import counted, table, without_password
+from mainspring.cli.tables import counted, table
 from mainspring.errors import InvalidArguments
 from mainspring.store import Sharded, ShardInfo
+from mainspring.urls import without_password
 
 
 @command

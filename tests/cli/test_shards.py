@@ -90,7 +90,7 @@ def test_a_store_that_is_not_made_of_shards_is_refused(cli: Cli, app: Mainspring
 def test_passwords_in_the_urls_of_shards_are_not_shown(
     cli: Cli, app: Mainspring, here: Path
 ) -> None:
-    from mainspring.cli.tables import without_password
+    from mainspring.urls import without_password
 
     url = "shards://a=postgresql://ada:secret@one/jobs b=redis://:hidden@two"
     assert without_password(url) == "shards://a=postgresql://ada:***@one/jobs b=redis://:***@two"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import redis
@@ -216,8 +217,34 @@ def test_a_replica_is_no_place_to_write(server: Server, replica: Server) -> None
 )
 def test_nobody_at_the_address_is_unavailable(server: Server, form: str) -> None:
     server.kill()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as refusal:
         open_store(form.format(f"127.0.0.1:{server.port}"))
+    assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [("redis://{}/99", "DB index"), ("redis+sentinel://{}/main", "SENTINEL")],
+    ids=["database", "sentinel"],
+)
+def test_what_the_server_does_not_have_is_a_mistake_in_the_address(
+    server: Server, form: str, words: str
+) -> None:
+    place = f"127.0.0.1:{server.port}"
+    with pytest.raises(ConfigError, match=f"redis {place}/.*{words}"):
+        open_store(form.format(place))
+
+
+def test_a_server_that_speaks_otherwise_is_a_mistake_in_the_address() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ConfigError, match="expected a Redis or Valkey server"):
+                open_store(f"redis://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
+            thread.join()
 
 
 def test_a_wrong_password_is_a_mistake_in_the_address(start: Start) -> None:

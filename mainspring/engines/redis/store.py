@@ -28,7 +28,7 @@ from mainspring.engines.redis.claim import claimed, pack_wish
 from mainspring.engines.redis.insert import insert
 from mainspring.engines.redis.parts import Parts
 from mainspring.engines.redis.settle import Batch
-from mainspring.engines.redis.trouble import trouble
+from mainspring.engines.redis.trouble import first_contact, trouble
 from mainspring.errors import StoreFull, StoreUnavailable, Unsupported
 from mainspring.job import (
     Changed,
@@ -83,7 +83,9 @@ class RedisStore:
             if self._open is None:
                 parts = Parts(self._address)
                 try:
-                    health.refuse_eviction(parts.client, health.server(parts.client))
+                    with first_contact(self._address.place):
+                        found = health.server(parts.client)
+                    health.refuse_eviction(parts.client, found)
                     schema.migrate(parts.client)
                 except BaseException:
                     parts.client.close()
