@@ -17,6 +17,7 @@ from mainspring.errors import (
     MainspringError,
     NotBound,
     NotImmediate,
+    NotInteger,
     PartlyUnavailable,
     PayloadTooLarge,
     RateLimited,
@@ -40,9 +41,11 @@ from mainspring.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
 from mainspring.options import Options, Policies
@@ -61,6 +64,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "Duration",
+    "Entry",
     "ForeignConnection",
     "IdConflict",
     "Interrupted",
@@ -69,6 +73,7 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "KeyValue",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
@@ -76,6 +81,7 @@ __all__ = [
     "NewJob",
     "NotBound",
     "NotImmediate",
+    "NotInteger",
     "Options",
     "PartlyUnavailable",
     "PayloadTooLarge",
@@ -108,5 +114,6 @@ __all__ = [
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "VersionConflict",
     "current",
 ]

@@ -41,6 +41,7 @@ from mainspring.store import Store
 from mainspring.task import Task
 from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
+from mainspring.urls import without_password
 
 if TYPE_CHECKING:
     from mainspring.worker.worker import Worker
@@ -154,9 +155,8 @@ class Mainspring(Operations):
         return Queue(self, text(name, "queue"), body)
 
     def asgi(self, *, hosts: Sequence[str] = ()) -> Asgi:
-        """The jobs API as an ASGI application, to run or mount; `ConfigError` without the extra
-        `server`. It answers requests to loopback hosts and `hosts`, and asks nobody who they are.
-        """
+        """The jobs API as an ASGI application, for requests to loopback hosts and `hosts`, from
+        whomever; `ConfigError` without the extra `server`."""
         return application(self, hosts)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
@@ -410,17 +410,18 @@ def _limit(size: object, name: str) -> int:
 def _store_url(url: object) -> str:
     """The URL, if a store can be behind it; its engine looks closer when it is opened."""
     scheme, separator, place = str(url).partition("://")
+    shown = without_password(repr(url))
     if "\0" in place or "%00" in place:
-        raise ConfigError(f"store URL: expected a path without NUL, got {url!r}")
+        raise ConfigError(f"store URL: expected a path without NUL, got {shown}")
     whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
     if isinstance(url, str) and separator and scheme in ENGINES and whole:
         return url
     file = place if separator else scheme.removeprefix("sqlite:")
     place_given = isinstance(url, str | os.PathLike) and file.strip("/")
-    if not place_given or (separator and scheme != "sqlite"):
+    if not place_given or (separator and scheme != "sqlite") or "@" in file:
         file = "jobs.db"
     raise ConfigError(
-        f"store URL: expected one of {schemes()}, such as 'sqlite:///{file}', got {url!r}"
+        f"store URL: expected one of {schemes()}, such as 'sqlite:///{file}', got {shown}"
     )
 
 

@@ -20,6 +20,8 @@ MainspringError
 │   ├── IdConflict            the id exists with other content
 │   ├── UniqueTaken           a unique key is held by another job
 │   ├── UnknownDependency     a job waits for an id that does not exist
+│   ├── VersionConflict       an entry is not at the version that was expected
+│   ├── NotInteger            an entry that was to be added to is no integer of 64 bits
 │   └── LeaseLost             the job is no longer held under this grant
 ├── the store's trouble
 │   ├── StoreUnavailable      cannot be reached or cannot write now; may be tried again
@@ -131,6 +133,21 @@ class UniqueTaken(MainspringError):
 
 class UnknownDependency(MainspringError, LookupError):
     """A job waits for an id that does not exist; nothing was stored."""
+
+
+class VersionConflict(MainspringError):
+    """The entry `key` is not at the version that was `expected`; nothing was written. 0 stands for
+    no entry: `expected` where there should have been none, `found` where there is none."""
+
+    def __init__(self, message: str, key: str = "", expected: int = 0, found: int = 0) -> None:
+        super().__init__(message)
+        self.key = key
+        self.expected = expected
+        self.found = found
+
+
+class NotInteger(MainspringError):
+    """An entry that was to be added to is no integer of 64 bits, or would not be one any more."""
 
 
 class LeaseLost(MainspringError):

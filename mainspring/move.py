@@ -1,10 +1,12 @@
 """Move: copy all that is in one store to another, as it stands; repeatable."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from mainspring.cells import Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.durations import SECOND
 from mainspring.errors import InvalidState
@@ -15,41 +17,75 @@ from mainspring.store import Counts, Grant, Settings, Store
 
 BATCH = 1000
 
+ENTRIES = 100
+"""Of the key-value store at once: each may be as large as a payload."""
+
 
 class Copied(Struct, frozen=True):
-    """What a copy found: jobs at the source, those among them that were not yet at the target,
-    and sentences about what is not as it should be afterwards (none is good)."""
+    """What a copy found: jobs and entries at the source, those among them that were not yet at the
+    target, jobs that were and stand otherwise there, and sentences about what is not as it should
+    be afterwards (none is good)."""
 
     jobs: int
     new: int
+    left_alone: int
+    entries: int = 0
+    new_entries: int = 0
     wrong: tuple[str, ...] = ()
 
 
 def copy(source: Store, target: Store, tell: Callable[[int], object] = lambda n: None) -> Copied:
-    """Copy queues and jobs, in the order of their numbers; `tell` hears how many are done.
+    """Copy queues, jobs in the order of their numbers, and entries of the key-value store, which
+    get versions of the target's own; `tell` hears how many jobs are done.
 
     Nobody may be at work at the source, nor yet at the target. `InvalidState` if a worker is, or
     a job still runs. A copy that was cut short is repeated from the start: what is there already
-    stays. The source loses nothing but what its own chores end, which are done first: retention,
-    times to live, what dead workers held.
+    stays as it is. Each job of the source is looked for at the target afterwards, and a new one
+    must stand there as it does here; other jobs of the target are not looked at. The source loses
+    nothing but what its own chores end, which are done first: retention, times to live, what dead
+    workers held.
     """
+    for name, store in ("source", source), ("target", target):
+        _refuse_workers(name, store)
     _quiet(source)
     before = source.counts()
     _copy_queues(source, target)
-    jobs = new = after = 0
+    jobs = new = left_alone = after = 0
+    wrong: list[str] = []
     while page := source.dump(after, BATCH):
+        earlier = _states(target, page)
         # Parents may come after their children: what jobs wait for is written when all are there.
         new += target.restore([msgspec.structs.replace(each, waits=()) for each in page])
+        here = _states(target, page)
+        other = [each for each in page if here.get(each.job.id) is not each.state]
+        left_alone += sum(each.job.id in earlier for each in other)
+        wrong += [_differs(each) for each in other if each.job.id not in earlier]
         jobs, after = jobs + len(page), page[-1].number
         tell(jobs)
     _copy_waits(source, target)
-    return Copied(jobs, new, tuple(_wrong(source, target, before, jobs)))
+    entries, new_entries = _copy_entries(source, target)
+    wrong += [f"target: {sentence}" for sentence in target.check()]
+    if source.counts() != before or jobs != _number(before):
+        wrong.append("the source changed while it was copied: repeat the copy")
+    return Copied(jobs, new, left_alone, entries, new_entries, tuple(wrong))
+
+
+def _refuse_workers(name: str, store: Store) -> None:
+    if busy := [each.id for each in store.workers() if each.state != "stopped"]:
+        raise InvalidState(f"workers are at work on the {name}: stop {', '.join(busy)} first")
+
+
+def _states(store: Store, dossiers: Sequence[Dossier]) -> dict[bytes, State]:
+    records = store.get([each.job.id for each in dossiers])
+    return {record.id: record.state for record in records if record is not None}
+
+
+def _differs(each: Dossier) -> str:
+    return f"job {each.job.uuid} is {each.state} at the source, and not at the target"
 
 
 def _quiet(source: Store) -> None:
-    """Settle what was left lying, and see that nobody is at work."""
-    if busy := [each.id for each in source.workers() if each.state != "stopped"]:
-        raise InvalidState(f"workers are at work on the source: stop {', '.join(busy)} first")
+    """Settle what was left lying, and see that nothing runs."""
     grant = Grant(token=new_token(), worker="mainspring copy", lease=15 * SECOND)
     while jobs := source.reclaim(grant, BATCH):
         message = "its lease ended: the worker that held it is gone"
@@ -88,18 +124,22 @@ def _copy_waits(source: Store, target: Store) -> None:
         after = page[-1].number
 
 
-def _wrong(source: Store, target: Store, before: Counts, seen: int) -> list[str]:
-    wrong = [f"target: {sentence}" for sentence in target.check()]
-    counts = source.counts()
-    if counts != before or seen != _number(counts):
-        wrong.append("the source changed while it was copied: repeat the copy")
-    here = target.counts()
-    for queue, states in counts.items():
-        for state, n in states.items():
-            if here.get(queue, {}).get(state, 0) < n:
-                there = here.get(queue, {}).get(state, 0)
-                wrong.append(f"queue {queue}: {n} jobs are {state} at the source, {there} here")
-    return wrong
+def _copy_entries(source: Store, target: Store) -> tuple[int, int]:
+    """How many there are, and how many of them were not at the target."""
+    entries = new = 0
+    after = ""
+    while page := source.kv_scan(after=after, limit=ENTRIES):
+        there = target.kv_get([cell.key for cell in page])
+        fresh = [cell for cell, known in zip(page, there, strict=True) if known is None]
+        target.kv_set([_put(cell) for cell in fresh])
+        entries, new, after = entries + len(page), new + len(fresh), page[-1].key
+    return entries, new
+
+
+def _put(cell: Cell) -> Put:
+    if cell.expires is None:
+        return Put(cell.key, cell.value)
+    return Put(cell.key, cell.value, max(1, cell.expires - time.time_ns() // 1000))
 
 
 def _number(counts: Counts, *states: State) -> int:

@@ -13,6 +13,7 @@ from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.fleet import Fleet
 from mainspring.handle import Job
 from mainspring.job import Changed, NewJob, Select, State, identity
+from mainspring.kv import KeyValue
 from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
@@ -55,6 +56,12 @@ class Operations(Fleet):
     """
 
     tasks: Tasks
+    max_payload: int
+
+    @property
+    def kv(self) -> KeyValue:
+        """Values under keys, in the same store."""
+        return KeyValue(self)
 
     def find(
         self,

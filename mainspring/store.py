@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
+from mainspring.cells import Cells
 from mainspring.dossier import Dossier
 from mainspring.job import (
     Changed,
@@ -187,13 +188,15 @@ class ShardQueue(Struct, frozen=True, kw_only=True):
 
 
 class ShardInfo(Struct, frozen=True, kw_only=True):
-    """One of several stores that are one. `draining`: it gets no new jobs; `away` says why it does
-    not answer, "" if it does."""
+    """One of several stores that are one. `draining`: it gets no new jobs and entries; `away` says
+    why it does not answer, "" if it does; `entries`: whether some of the key-value store are there.
+    """
 
     name: str
     url: str
     draining: bool = False
     away: str = ""
+    entries: bool = False
     queues: Mapping[str, ShardQueue] = {}
 
 
@@ -223,7 +226,7 @@ class Signal(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(Cells, Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
     when the place is not ours; each verb's own are named at the verb.
 
@@ -337,7 +340,8 @@ class Store(Protocol):
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         """One slice of chores: promote what is due, expire what is late, work off releases of
         dependents, prune what was kept long enough, forget workers long gone, tend the files.
-        Returns how many jobs it touched; call again at once when that is `limit` or more."""
+        Returns how many jobs and entries it touched; call again at once when that is `limit` or
+        more."""
         ...
 
     # --- operate ----------------------------------------------------------------------------

@@ -38,6 +38,8 @@ VALUES = {
         "presence",
         "codec",
         "dossier",
+        "cells",
+        "urls",
     )
 }
 WORLD = {
@@ -96,7 +98,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow"),
+        *("intake", "workflow", "kv"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

@@ -61,6 +61,7 @@ _MODULES = {
     "doctor": "inspect",
     "migrate": "inspect",
     "shards": "shards",
+    "kv": "kv",
     "copy": "move",
     "demo": "demo",
 }

@@ -59,6 +59,7 @@ def time(value: str) -> datetime:
 
 @command
 @click.option("--type", "task", required=True, metavar="TASK", help="The task's name.")
+@click.option("--unknown-task", is_flag=True, help="Even one that the app does not declare.")
 @click.option("--payload", type=payload, help="JSON, or @FILE, or - for standard input.")
 @click.option("--queue", help="Instead of the task's own queue.")
 @click.option("--priority", type=int, help="-100 to 100, higher goes first.")
@@ -72,17 +73,25 @@ def time(value: str) -> datetime:
     "--timeout", "patience", type=duration, help="Wait so long at most; exit code 75 if too short."
 )
 def enqueue(
-    place: Place, task: str, payload: Any, wait: bool, patience: str | None, **options: Any
+    place: Place,
+    task: str,
+    unknown_task: bool,
+    payload: Any,
+    wait: bool,
+    patience: str | None,
+    **options: Any,
 ) -> int:
-    """Store a job that runs a task."""
+    """Store a job that runs a task: with an app, one that it declares."""
     if patience and not wait:
         raise InvalidArguments("--timeout: expected --wait with it, got none")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with place.app(new=True, declared=True) as app:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        if not unknown_task:
+            _refuse_slip(app, task, place.configuration().app)
+        with warnings.catch_warnings():
+            # A name that is like another has been asked about.
+            warnings.simplefilter("ignore", UserWarning)
             job = app.enqueue(task, payload, **given)
-        _warn(app, task, place.configuration().app, [str(each.message) for each in caught])
         if not place.as_json:
             click.echo(f"Task enqueued: {job.id}")
         if wait:
@@ -98,12 +107,18 @@ def enqueue(
     return 1 if wait and job.state != State.COMPLETED else 0
 
 
-def _warn(app: "Mainspring", task: str, source: str | None, told: list[str]) -> None:
-    """Pass on what the library warned of; a task that the app does not declare is likely a slip."""
-    if source and not told and app.tasks.get(task) is None:
-        told = [f"{source} declares no task {task!r}"]
-    for each in told:
-        click.echo(f"Warning: {each}", err=True)
+def _refuse_slip(app: "Mainspring", task: str, source: str | None) -> None:
+    """`InvalidArguments` for a task that the app does not declare: likely a slip."""
+    if source is None or app.tasks.get(task) is not None:
+        return
+    from difflib import get_close_matches
+
+    whole = {name.rpartition(".")[2]: name for name in app.tasks}
+    whole |= {name: name for name in app.tasks}
+    near = "".join(f"; did you mean {whole[each]!r}?" for each in get_close_matches(task, whole, 1))
+    raise InvalidArguments(
+        f"--type: {source} declares no task {task!r}{near} (--unknown-task stores it all the same)"
+    )
 
 
 def _until_ended(app: "Mainspring", job: "Job[Any]", patience: str | None) -> None:

@@ -12,10 +12,11 @@ import click
 
 from mainspring import __version__
 from mainspring.cli.options import Place, command, database_file
-from mainspring.cli.tables import duration, size, utc, without_password
+from mainspring.cli.tables import duration, size, utc
 from mainspring.errors import MainspringError, StoreDamaged, StoreUnavailable
 from mainspring.handle import Job
 from mainspring.store import Health, Sharded, ShardInfo
+from mainspring.urls import without_password
 
 if TYPE_CHECKING:
     from mainspring.app import Mainspring

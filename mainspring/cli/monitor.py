@@ -10,10 +10,11 @@ import click
 from mainspring.cli import options
 from mainspring.cli.figures import Summary, by_task, frame, totals, unknown_tasks
 from mainspring.cli.options import Place, command
-from mainspring.cli.tables import NOTHING, duration, local_time, roughly, table, without_password
+from mainspring.cli.tables import NOTHING, duration, local_time, roughly, table
 from mainspring.durations import HOUR, SECOND, microseconds
 from mainspring.job import Record, Select, State
 from mainspring.store import Store
+from mainspring.urls import without_password
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _LINE_END, _SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"

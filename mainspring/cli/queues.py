@@ -169,7 +169,8 @@ def _whom(function: C) -> C:
 @command
 @_whom
 def pause(place: Place, queues: Sequence[str], workers: Sequence[str], host: str | None) -> None:
-    """Let no job of these queues begin until they are resumed.
+    """Let no job of these queues begin until they are resumed. A queue may be paused before its
+    first use.
 
     With --worker or --host: let these workers claim nothing until they are resumed.
     """
@@ -183,14 +184,16 @@ def pause(place: Place, queues: Sequence[str], workers: Sequence[str], host: str
 
 @command
 @_whom
-def resume(place: Place, queues: Sequence[str], workers: Sequence[str], host: str | None) -> None:
-    """Let jobs of these queues begin again.
+def resume(place: Place, queues: Sequence[str], workers: Sequence[str], host: str | None) -> int:
+    """Let jobs of these queues begin again. Exit code 1 if there is none of a name.
 
     With --worker or --host: let these workers claim again.
     """
     with place.app() as app:
-        for queue in queues:
-            _known(app, queue)
+        told = [queue for queue in queues if _known(app, queue)]
+        for queue in told:
             app.resume(queue)
-        told = queues or app.resume_workers(*workers, host=host)
-    place.answer({"resumed": told}, f"resumed: {', '.join(told)}")
+        if not queues:
+            told = app.resume_workers(*workers, host=host)
+    place.answer({"resumed": told}, f"resumed: {', '.join(told) or 'none'}")
+    return 1 if len(told) < len(queues) else 0

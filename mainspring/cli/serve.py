@@ -7,9 +7,9 @@ import click
 from mainspring.asgi import server
 from mainspring.cli.options import Place, blame, command
 from mainspring.cli.supervise import Supervisor
-from mainspring.cli.tables import without_password
 from mainspring.errors import InvalidArguments
 from mainspring.settings import Configuration
+from mainspring.urls import without_password
 
 HOST, PORT = "127.0.0.1", 8700
 

@@ -6,9 +6,10 @@ import click
 from msgspec.structs import asdict
 
 from mainspring.cli.options import Place, command
-from mainspring.cli.tables import counted, table, without_password
+from mainspring.cli.tables import counted, table
 from mainspring.errors import InvalidArguments
 from mainspring.store import Sharded, ShardInfo
+from mainspring.urls import without_password
 
 
 @command
@@ -54,6 +55,11 @@ def _words(info: ShardInfo) -> Iterator[str]:
     ended = sum(queue.ended for queue in info.queues.values())
     if info.draining and left:
         yield f"Shard {info.name} is draining: {counted(left, 'job')} to go."
+    elif info.draining and info.entries:
+        yield (
+            f"Shard {info.name} has no job that waits or runs, but entries of the key-value store:"
+            " mainspring copy brings them to the others."
+        )
     elif info.draining:
         kept = f"; {counted(ended, 'ended job')} would go with it" if ended else ""
         yield f"Shard {info.name} is empty: nothing waits or runs there{kept}."

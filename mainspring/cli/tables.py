@@ -61,11 +61,6 @@ def printable(text: str) -> str:
     return re.sub(r"[^\n\t\x20-\x7e\u00a1-\U0010ffff]", _visible, text)
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown; also one that holds several, as that of shards."""
-    return re.sub(r"(\w+://[^:/@\s]*):[^/@\s]*@", r"\1:***@", url)
-
-
 def _visible(found: re.Match[str]) -> str:
     return f"\\x{ord(found[0]):02x}"
 

@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 
 from mainspring.cli.options import Place, add_here, blame, command, refuse_unreachable
-from mainspring.cli.tables import counted, duration, one_line, without_password
+from mainspring.cli.tables import counted, duration, one_line
 from mainspring.errors import ConfigError, InvalidArguments
 from mainspring.events import (
     AttemptFailed,
@@ -29,6 +29,7 @@ from mainspring.events import (
 )
 from mainspring.job import State
 from mainspring.settings import Configuration
+from mainspring.urls import without_password
 
 if TYPE_CHECKING:
     from mainspring.worker.pools import Pool

@@ -4,6 +4,7 @@ from importlib import import_module
 
 from mainspring.errors import ConfigError
 from mainspring.store import Store
+from mainspring.urls import without_password
 
 _POSTGRES = "mainspring.engines.postgres.store:PostgresStore"
 _REDIS = "mainspring.engines.redis.store:RedisStore"
@@ -39,7 +40,7 @@ def open_store(url: str) -> Store:
     """The store behind this URL, opened. `ConfigError` for a URL that names none."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ENGINES:
-        raise ConfigError(f"store URL: expected one of {schemes()}, got {url!r}")
+        raise ConfigError(f"store URL: expected one of {schemes()}, got {without_password(url)!r}")
     module, _, name = ENGINES[scheme].partition(":")
     try:
         engine = getattr(import_module(module), name)

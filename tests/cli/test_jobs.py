@@ -77,23 +77,37 @@ def test_enqueue_with_an_app_checks_the_payload_before_anything_is_stored(
     assert cli(*AT, "jobs", "--json").json == []
 
 
-def test_a_type_that_the_app_does_not_declare_is_warned_of(cli: Cli, here: Path) -> None:
-    for name, type, words in (
-        ("one", "nothing.alike", "oneapp:app declares no task 'nothing.alike'"),
-        ("two", "doubel", "did you mean 'double'?"),
-    ):
-        (here / f"{name}app.py").write_text(
+@pytest.mark.parametrize(
+    ("type", "words"),
+    [
+        ("nothing.alike", ""),
+        ("doubel", "; did you mean 'double'?"),
+        ("mail", "; did you mean 'shop.mail'?"),
+    ],
+)
+def test_a_type_that_the_app_does_not_declare_is_stored_only_if_that_is_said(
+    cli: Cli, here: Path, type: str, words: str
+) -> None:
+    name = f"slip_{type.replace('.', '_')}"
+    for module in (name, f"{name}_again"):
+        (here / f"{module}.py").write_text(
             "from mainspring import Mainspring, Tasks\n"
             "tasks = Tasks()\n"
             "@tasks.task\n"
             "def double(n: int) -> int: return 2 * n\n"
+            "@tasks.task(name='shop.mail')\n"
+            "def mail(to: str) -> None: ...\n"
             "app = Mainspring('sqlite:///jobs.db', tasks)\n"
         )
-        said = cli("--app", f"{name}app:app", "enqueue", "--type", type)
-        assert said.code == 0
-        [line] = said.err.splitlines()
-        assert line.startswith("Warning: ")
-        assert line.endswith(words)
+    said = cli("--app", f"{name}:app", "enqueue", "--type", type)
+    assert (said.code, said.out) == (2, "")
+    told = f"--type: {name}:app declares no task {type!r}{words}"
+    assert said.err == f"mainspring: {told} (--unknown-task stores it all the same)\n"
+    assert cli(*AT, "jobs", "--json").json == []
+    said = cli("--app", f"{name}_again:app", "enqueue", "--type", type, "--unknown-task")
+    assert (said.code, said.err) == (0, "")
+    [job] = cli(*AT, "jobs", "--json").json
+    assert job["task"] == type
 
 
 def test_status_says_where_the_job_stands(cli: Cli, app: Mainspring) -> None:

@@ -36,10 +36,14 @@ def test_purge_deletes_what_is_not_running(cli: Cli, app: Mainspring) -> None:
 
 
 def test_a_queue_that_nobody_used_is_pointed_out(cli: Cli, app: Mainspring) -> None:
-    for command, code in (("purge", 1), ("resume", 0), ("pause", 0)):
+    for command, code in (("purge", 1), ("resume", 1), ("pause", 0)):
         said = cli(*AT, command, f"typo-{command}")
         assert (said.code, said.err) == (code, f"no queue is called 'typo-{command}' so far\n")
-    assert cli(*AT, "resume", "typo-pause").err == ""
+    assert [queue.name for queue in app.queues()] == ["typo-pause"]
+    said = cli(*AT, "resume", "typo-pause", "typo-more")
+    assert (said.code, said.out) == (1, "resumed: typo-pause\n")
+    assert said.err == "no queue is called 'typo-more' so far\n"
+    assert [(queue.name, queue.paused) for queue in app.queues()] == [("typo-pause", False)]
 
 
 def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(cli: Cli, app: Mainspring) -> None:

@@ -49,6 +49,21 @@ def test_a_draining_shard_is_told_to_be_empty_when_it_is(cli: Cli, app: Mainspri
     assert told in cli(*draining).out
 
 
+def test_a_draining_shard_with_entries_is_not_empty(cli: Cli, app: Mainspring) -> None:
+    worked_off(app)
+    for n in range(20):
+        app.kv.set(f"k{n}", n)
+    draining = ("--url", f"{URLS} draining=b", "shards")
+    told = "Shard b has no job that waits or runs, but entries of the key-value store:"
+    assert told in cli(*draining).out
+    assert cli(*draining, "--json").json["shards"][1]["entries"]
+    rest = "shards://a=sqlite:///a.db"
+    assert cli("copy", "--from", "sqlite:///b.db", "--to", rest).code == 0
+    assert len(list(app.kv.scan())) == 20
+    with Mainspring(rest) as left:
+        assert sorted(each.value for each in left.kv.scan("k")) == list(range(20))
+
+
 def test_a_queue_that_has_moved_is_told_until_nothing_is_left_of_it(
     cli: Cli, app: Mainspring
 ) -> None:
@@ -75,7 +90,7 @@ def test_a_store_that_is_not_made_of_shards_is_refused(cli: Cli, app: Mainspring
 def test_passwords_in_the_urls_of_shards_are_not_shown(
     cli: Cli, app: Mainspring, here: Path
 ) -> None:
-    from mainspring.cli.tables import without_password
+    from mainspring.urls import without_password
 
     url = "shards://a=postgresql://ada:secret@one/jobs b=redis://:hidden@two"
     assert without_password(url) == "shards://a=postgresql://ada:***@one/jobs b=redis://:***@two"

@@ -157,6 +157,51 @@ def test_a_move_that_was_cut_short_is_repeated_from_the_start(pair: Pair) -> Non
     assert told(target.store) == told(source.store)
 
 
+def _family(stage: Stage) -> tuple[NewJob[None], NewJob[None], NewJob[None]]:
+    """A job, one that waits for it, and one that waits for both."""
+    first = new(queue="line")
+    second = new(queue="line").after(first)
+    last = new(queue="line").after(first, second, run_anyway=True)
+    stage.insert(first, second, last)
+    return first, second, last
+
+
+def test_what_has_arrived_stays_as_it_is_whatever_became_of_it_there(pair: Pair) -> None:
+    source, target = pair
+    live(source)
+    _family(source)
+    move(pair)
+    for _ in range(3):
+        for n, held in enumerate(target.claim(1000, alone=1)):
+            target.fail(held) if n % 3 == 1 else target.complete([held])
+        target.passes(HOUR)
+    target.store.replay(Select(states=(State.FAILED,)))
+    assert target.store.check() == []
+    before = told(target.store)
+    assert move(pair) == 0
+    assert told(target.store) == before
+    assert target.store.check() == []
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "children first"])
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_job_whose_dependencies_arrive_when_they_have_ended_there_goes_on(
+    pair: Pair, ends_well: bool, turned: bool
+) -> None:
+    source, target = pair
+    _, second, last = _family(source)
+    bare = [msgspec.structs.replace(each, waits=()) for each in dossiers(source.store)]
+    assert target.store.restore(bare) == 3
+    held = target.take(queues=("line",))
+    target.complete([held]) if ends_well else target.fail(held)
+    step = -1 if turned else 1
+    assert target.store.restore(dossiers(source.store)[::step]) == 0
+    target.passes(SECOND)
+    assert ids(target.claim(queues=("line",))) == ids([second if ends_well else last])
+    assert target.state(second) is (State.RUNNING if ends_well else State.CANCELLED)
+    assert target.store.check() == []
+
+
 def test_the_same_order_of_equals_holds_there(pair: Pair) -> None:
     source, target = pair
     jobs = source.put_many(20)

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
 
 SCRIPT = """
 import os, sys
+from mainspring.cells import Add, Put
 from mainspring.engines import open_store
 from mainspring.errors import StoreUnavailable
 from mainspring.job import NewJob, Policy, Select, State, Transition
@@ -53,6 +54,14 @@ say("inserted")
 grant = Grant(token=8, worker="w", lease=60_000_000)
 surely(lambda: store.exchange([], Claim(grant=grant, limit=1, slots=1, queues=("q",))))
 say("careful")
+surely(lambda: store.kv_set([Put("k", b"1")]))
+say("kept")
+surely(lambda: store.kv_add([Add("k", 1)]))
+say("added")
+surely(lambda: store.kv_touch(["k"], 60_000_000))
+say("touched")
+surely(lambda: store.kv_delete(["k"]))
+say("removed")
 os._exit(0)
 """
 
@@ -78,6 +87,10 @@ def test_what_is_acknowledged_has_been_synced_before(tmp_path: Path) -> None:
         "cancelled",
         "inserted",
         "careful",
+        "kept",
+        "added",
+        "touched",
+        "removed",
     ]
 
 

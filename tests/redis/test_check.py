@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mainspring.cells import Put
 from mainspring.durations import HOUR
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, new
@@ -31,6 +32,11 @@ DAMAGES: dict[str, tuple[Break, str]] = {
     "not blocked": (lambda r, k: r.delete(k("blocked")), "blocked, or not"),
     "early release": (lambda r, k: r.sadd(k("releases"), NUMBER % 2), "has not ended"),
     "no segment": (lambda r, k: r.delete(k("span")), "segment"),
+    "no entry": (lambda r, k: r.hdel(k("kv"), "a"), "listed otherwise"),
+    "no key in the list": (lambda r, k: r.zrem(k("kv:keys"), "b"), "listed otherwise"),
+    "no end": (lambda r, k: r.delete(k("kv:due")), "another end"),
+    "old version": (lambda r, k: r.hset(k("meta"), "kv", 1), "last one given is 1"),
+    "same version": (lambda r, k: r.hset(k("kv"), "a", r.hget(k("kv"), "b")), "same version"),
     "no queue": (lambda r, k: r.delete(k("queue")), "queue"),
 }
 
@@ -42,6 +48,7 @@ def test_damage_is_named(store: Store, damage: Break, words: str) -> None:
     stage.insert(new(), parent, new().after(parent), new(queue="run"))
     stage.insert(new(unique="k", expires=HOUR))
     stage.claim(queues=("run",))
+    store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=HOUR)])
     assert store.check() == []
     client = store._parts.client  # type: ignore[attr-defined]
     damage(client.redis, client.key)

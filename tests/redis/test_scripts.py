@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from mainspring.cells import Add, Put
 from mainspring.durations import DAY, HOUR, MINUTE, SECOND
 from mainspring.engines import open_store
 from mainspring.engines.redis import client as client_module
@@ -63,7 +64,7 @@ WRITES = (
 SHIM = """
 local real, left, writing = redis, %d, false
 local writes = {%s}
-local redis = {call = function(command, ...)
+local redis = {pcall = real.pcall, call = function(command, ...)
   -- A write behind a write cannot fail; everything else may.
   if not (writing and writes[command]) then
     left = left - 1
@@ -103,6 +104,8 @@ def full(stage: Stage) -> None:
     stage.put(expires=HOUR, delay=2 * SECOND)
     stage.put(priority=3, delay=SECOND)
     stage.put(queue="other", policy=retries(0))
+    ends = [Put(key, b"1", ttl=SECOND) for key in ("over", "over too")]
+    stage.store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=HOUR), *ends], now=stage.now)
 
 
 Act = Callable[[Stage], Any]
@@ -231,6 +234,23 @@ SCENES: dict[str, tuple[Act, Act]] = {
     "delete": (ended, lambda stage: stage.store.delete(Select(), now=stage.now)),
     "upkeep": (late, lambda stage: stage.tidy()),
     "prune": (old, lambda stage: stage.tidy()),
+    "write entries": (
+        late,
+        lambda stage: stage.store.kv_set(
+            [Put("a", b"3", ttl=HOUR), Put("b", b"4"), Put("over", b"5", expected=0)], now=stage.now
+        ),
+    ),
+    "add to entries": (
+        late,
+        lambda stage: stage.store.kv_add(
+            [Add("a", 1), Add("b", -1), Add("over", 7), Add("new", 1, HOUR)], now=stage.now
+        ),
+    ),
+    "touch entries": (
+        late,
+        lambda stage: stage.store.kv_touch(["a", "b", "over"], HOUR, now=stage.now),
+    ),
+    "delete entries": (late, lambda stage: stage.store.kv_delete(["a", "over"], now=stage.now)),
     "configure": (
         full,
         lambda stage: stage.store.configure("default", Settings(aging=5 * SECOND)),
@@ -249,11 +269,11 @@ def stages(tmp_path: Path) -> Iterator[tuple[Stage, Stage]]:
 
 
 def shape(store: Store) -> list[Any]:
-    """Where every job stands, whoever it is."""
+    """Where every job stands, whoever it is, and the entries."""
     return [
         (job.number, job.state, job.attempt, job.claims, job.due, job.reason, job.progress)
         for job in everything(store)
-    ]
+    ] + [(cell.key, cell.value, cell.expires) for cell in store.kv_scan(now=Time().now)]
 
 
 @pytest.mark.parametrize(("prepare", "act"), SCENES.values(), ids=SCENES.keys())

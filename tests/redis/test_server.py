@@ -3,10 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import redis
 
+from mainspring.cells import Add, Put
+from mainspring.durations import HOUR, SECOND
 from mainspring.engines import open_store
 from mainspring.errors import ConfigError, MainspringError, StoreFull, StoreUnavailable
 from mainspring.job import Failed, Select, State, Succeeded
@@ -129,6 +132,31 @@ def test_a_full_server_takes_and_begins_nothing_loses_nothing_and_heals(server: 
     stage.store.close()
 
 
+def test_a_full_server_takes_no_entries_and_lets_them_be_read_kept_and_removed(
+    server: Server,
+) -> None:
+    stage = Stage(open_store(server.url), Time())
+    store, now = stage.store, stage.now
+    store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=SECOND), Put("c", b"3")], now=now)
+    admin = client_of(server)
+    admin.config_set("maxmemory", 1)
+    for refused in (
+        lambda: store.kv_set([Put("d", b"1")], now=now),
+        lambda: store.kv_add([Add("a", 1)], now=now),
+    ):
+        with pytest.raises(StoreFull):
+            refused()
+    assert store.kv_touch(["b"], HOUR, now=now) == [True]
+    assert store.kv_delete(["c"], now=now) == 1
+    stage.passes("1s")
+    told = [(cell.key, cell.value) for cell in store.kv_scan(now=stage.now)]
+    assert told == [("a", b"1"), ("b", b"2")]
+    assert store.check() == []
+    admin.config_set("maxmemory", 0)
+    assert store.kv_add([Add("a", 1)], now=stage.now) == [2]
+    store.close()
+
+
 def test_a_waiting_job_of_a_hundred_bytes_takes_at_most_five_hundred(server: Server) -> None:
     store, admin, amount = open_store(server.url), client_of(server), 100_000
     before = admin.info("memory")["used_memory"]
@@ -189,8 +217,34 @@ def test_a_replica_is_no_place_to_write(server: Server, replica: Server) -> None
 )
 def test_nobody_at_the_address_is_unavailable(server: Server, form: str) -> None:
     server.kill()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as refusal:
         open_store(form.format(f"127.0.0.1:{server.port}"))
+    assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [("redis://{}/99", "DB index"), ("redis+sentinel://{}/main", "SENTINEL")],
+    ids=["database", "sentinel"],
+)
+def test_what_the_server_does_not_have_is_a_mistake_in_the_address(
+    server: Server, form: str, words: str
+) -> None:
+    place = f"127.0.0.1:{server.port}"
+    with pytest.raises(ConfigError, match=f"redis {place}/.*{words}"):
+        open_store(form.format(place))
+
+
+def test_a_server_that_speaks_otherwise_is_a_mistake_in_the_address() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ConfigError, match="expected a Redis or Valkey server"):
+                open_store(f"redis://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
+            thread.join()
 
 
 def test_a_wrong_password_is_a_mistake_in_the_address(start: Start) -> None:

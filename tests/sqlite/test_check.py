@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mainspring.cells import Put
 from mainspring.engines.sqlite import check as engine_check
 from mainspring.job import Select, State
 from mainspring.store import Store
@@ -34,12 +35,15 @@ DAMAGES = {
     "unkept_keys": "DELETE FROM ukey",
     "expiries": "DELETE FROM expiry",
     "expiries_of_others": "INSERT INTO expiry VALUES(1, 5, :completed)",
+    "versions": "UPDATE meter SET n = 1 WHERE queue = 0 AND state = 1",
+    "versions_twice": "UPDATE kv SET version = 1",
+    "entries": "UPDATE kv SET value = 'text' WHERE key = 'a'",
 }
 
 
 @pytest.fixture
 def numbers(store: Store) -> dict[str, int]:
-    """A store with a job in each state, by the number of one of them."""
+    """A store with a job in each state, by the number of one of them, and with entries."""
     stage = Stage(store, Time())
     completed, running = stage.put(), stage.put()
     stage.complete(stage.claim(1))
@@ -47,6 +51,7 @@ def numbers(store: Store) -> dict[str, int]:
     pending = stage.put(unique="k", expires=60_000_000, tags=("t",), policy=retries(1))
     blocked = new().after(pending)
     stage.insert(blocked)
+    store.kv_set([Put("a", b"1"), Put("b", b"2")])
     jobs = {"completed": completed, "running": running, "pending": pending, "blocked": blocked}
     assert {record.state for record in store.find(Select())} == {State(name) for name in jobs}
     return {name: stage.record(job).number for name, job in jobs.items()}

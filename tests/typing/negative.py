@@ -101,3 +101,8 @@ def settles(message: Message[Video]) -> None:
     message.body = Video("1")  # E
     message.body.size  # E
     message.extend(lease="5m", delay=3)  # E
+
+
+app.kv.increment("n", 1.5)  # E
+app.kv.set("a", 1, "5m")  # E by name only
+app.kv.get_many("a").append(1)  # E

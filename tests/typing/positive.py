@@ -20,6 +20,7 @@ from mainspring import (
     BatchTask,
     Cancel,
     Context,
+    Entry,
     Job,
     Mainspring,
     Message,
@@ -399,3 +400,12 @@ async def pulling() -> None:
 
 def sequences(items: Sequence[int]) -> list[NewJob[int]]:
     return [add.job(item) for item in items]
+
+
+async def values() -> None:
+    assert_type(app.kv.set("a", {"n": 1}, ttl="5m", if_absent=True), int)
+    assert_type(app.kv.increment("n", by=2), int)
+    assert_type(app.kv.entry("a"), Entry | None)
+    assert_type([entry.version for entry in app.kv.scan("a")], list[int])
+    assert_type(await app.kv.aincrement("n"), int)
+    assert_type([entry.key async for entry in app.kv.ascan(limit=5)], list[str])

@@ -107,6 +107,11 @@ def _asked(
     )
 
 
+def stands_as_told(each: Dossier, blocked: bool, finished: int | None) -> bool:
+    """Whether nothing became of a job here since it arrived: it is blocked, or ended, as it was."""
+    return (blocked, finished) == (each.state is State.BLOCKED, each.finished)
+
+
 def refuse_running(each: Dossier) -> None:
     """`InvalidState` if the job was running."""
     if each.state is State.RUNNING:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from mainspring.errors import ConfigError
+from mainspring.urls import refuse_bare_password
 
 DEFAULT_SCHEMA = "mainspring"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -40,6 +41,7 @@ def address(url: str) -> Address:
     """The parts of `url`; `ConfigError` says what was expected. Options of ours are `schema`,
     `prefix` and `listen` (a second URL, past a pooler; `off`: notifications are not listened for);
     all others are libpq's."""
+    refuse_bare_password(url)
     base, _, query = url.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     schema = options.pop("schema", DEFAULT_SCHEMA)
@@ -57,6 +59,7 @@ def address(url: str) -> Address:
     conninfo = f"{base}?{urlencode(options)}" if options else base
     parts = _parts(conninfo)
     if listen not in ("", "off"):
+        refuse_bare_password(listen)
         _parts(listen)
     host = parts.get("host") or parts.get("hostaddr") or "the local server"
     port = f":{parts['port']}" if "port" in parts else ""
@@ -68,7 +71,8 @@ def _parts(conninfo: str) -> dict[str, object]:
     try:
         return dict(conninfo_to_dict(conninfo))
     except psycopg.Error as error:
-        said = str(error).strip()
+        # libpq quotes what it does not understand: it may be a password with a % in it.
+        said = re.sub(r'token: ".*"', "token; percent-encode the password", str(error).strip())
         raise ConfigError(
             "PostgreSQL URL: expected postgresql://user:password@host:port/database"
             f"?schema=mainspring, got one that libpq does not understand ({said})"

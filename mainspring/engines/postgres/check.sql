@@ -112,3 +112,12 @@ FROM (
   SELECT number, expires FROM mainspring.blocked
 ) s JOIN mainspring.job j ON j.number = s.number
 WHERE j.flags & 2 <> 0 AND s.expires IS DISTINCT FROM j.expires
+
+-- name: versions
+SELECT format('key %%s has version %%s, the last one given is %%s', k.key, k.version, s.last_value)
+FROM mainspring.versions s CROSS JOIN mainspring.kv k
+WHERE k.version NOT BETWEEN 1 AND s.last_value
+
+-- name: versions_twice
+SELECT format('keys %%s and %%s have the same version %%s', min(key), max(key), version)
+FROM mainspring.kv GROUP BY version HAVING count(*) > 1

@@ -8,18 +8,19 @@ from uuid import UUID
 import msgspec
 
 from mainspring.dossier import Dossier, Wait
-from mainspring.engines.common.codes import CODE, default_lane
+from mainspring.engines.common.codes import CODE, OPEN, default_lane
 from mainspring.engines.common.dossiers import (
     STANDINGS,
     dossier,
     is_moved,
     marks,
     refuse_running,
+    stands_as_told,
     still_holds,
 )
 from mainspring.engines.common.extra import encode_extra, encode_headers
 from mainspring.engines.common.sections import sections
-from mainspring.engines.postgres import keys
+from mainspring.engines.postgres import ending, keys
 from mainspring.engines.postgres.arrays import bigints, blobs, plain, texts
 from mainspring.engines.postgres.insert import flags_of, numbers_of
 from mainspring.engines.postgres.reader import Reader
@@ -186,17 +187,32 @@ def _lines(number: int, each: Dossier) -> Iterator[tuple[Any, ...]]:
 
 
 def _tie(step: Step, dossiers: Sequence[Dossier], known: dict[bytes, int]) -> None:
-    """Write what these wait for. `UnknownDependency` for a parent that is not here."""
-    waits = [(each.job, wait) for each in dossiers for wait in each.waits]
-    if not waits:
+    """Write what these wait for, unless that was done before or something became of them here
+    since. `UnknownDependency` for a parent that is not here."""
+    jobs = {known[each.job.id]: each for each in dossiers if each.waits}
+    if not jobs:
         return
-    parents = known | _known(step, [wait.parent for _, wait in waits])
-    rows = []
-    for job, wait in waits:
+    waits = [
+        (number, jobs[number].job, wait)
+        for number, blocked, ended in step.rows(SQL["untied"], (bigints(jobs),))
+        if stands_as_told(jobs[number], blocked, ended)
+        for wait in jobs[number].waits
+    ]
+    parents = known | _known(step, [wait.parent for _, _, wait in waits])
+    edges = []
+    for number, job, wait in waits:
         if wait.parent not in parents:
             raise UnknownDependency(
                 f"job {job.uuid} waits for {UUID(bytes=wait.parent)}, which is not here"
             )
-        state = STANDINGS.index(wait.standing)
-        rows.append((parents[wait.parent], known[job.id], wait.run_anyway, state))
-    step.run(SQL["edge"], tuple(map(bigints, zip(*rows, strict=True))))
+        edge = parents[wait.parent], number, wait.run_anyway
+        edges.append((*edge, STANDINGS.index(wait.standing)))
+    if edges:
+        step.run(SQL["edge"], tuple(map(bigints, zip(*edges, strict=True))))
+    _follow_ended(step, [edge[:3] for edge in edges if edge[3] == OPEN])
+
+
+def _follow_ended(step: Step, edges: Sequence[tuple[int, int, bool]]) -> None:
+    """See to open edges (parent, child, anyway) whose parents came before and have ended here."""
+    ended = dict(step.rows(SQL["ended"], (bigints({parent for parent, _, _ in edges}),)))
+    ending.follow(step, ended, [edge for edge in edges if edge[0] in ended])

@@ -89,11 +89,19 @@ FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]
 -- name: mark
 INSERT INTO mainspring.mark SELECT * FROM unnest(%b::bigint[], %b::bytea[], %b::bigint[]);
 
+-- name: untied
+SELECT t.number, b.number IS NOT NULL, f.at FROM unnest(%b::bigint[]) t(number)
+LEFT JOIN mainspring.blocked b ON b.number = t.number
+LEFT JOIN mainspring.finished f ON f.number = t.number
+WHERE NOT EXISTS(SELECT 1 FROM mainspring.edge e WHERE e.child = t.number);
+
 -- name: edge
 INSERT INTO mainspring.edge
 SELECT parent, child, anyway <> 0, state
-FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) t(parent, child, anyway, state)
-ON CONFLICT DO NOTHING;
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) t(parent, child, anyway, state);
+
+-- name: ended
+SELECT number, state FROM mainspring.finished WHERE number = ANY(%b::bigint[]);
 
 -- name: error
 INSERT INTO mainspring.error SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[]);

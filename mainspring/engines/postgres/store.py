@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.engines.common.codes import SLICE
 from mainspring.engines.common.queues import validate
@@ -16,6 +17,7 @@ from mainspring.engines.postgres import (
     check,
     dossiers,
     health,
+    kv,
     leases,
     operate,
     queues,
@@ -282,6 +284,31 @@ class PostgresStore:
     def statistics(self, since: int) -> list[Minute]:
         self._flush_if_due()
         return self._read(lambda reader: statistics.read(reader, since))
+
+    # --- key-value --------------------------------------------------------------------------
+
+    def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
+        return self._parts.writer.alone(lambda step: kv.get(step, keys), now)
+
+    def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
+        repeatable = all(each.expected is None for each in puts)
+        return self._write(lambda step: kv.put(step, puts), now, repeatable=repeatable)
+
+    def kv_add(self, adds: Sequence[Add], *, now: Now | None = None) -> list[int]:
+        return self._write(lambda step: kv.add(step, adds), now, repeatable=False)
+
+    def kv_touch(
+        self, keys: Sequence[str], ttl: int | None, *, now: Now | None = None
+    ) -> list[bool]:
+        return self._write(lambda step: kv.touch(step, keys, ttl), now)
+
+    def kv_delete(self, keys: Sequence[str], *, now: Now | None = None) -> int:
+        return self._write(lambda step: kv.delete(step, keys), now, repeatable=False)
+
+    def kv_scan(
+        self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
+    ) -> list[Cell]:
+        return self._parts.writer.alone(lambda step: kv.scan(step, prefix, after, limit), now)
 
     # --- move -------------------------------------------------------------------------------
 

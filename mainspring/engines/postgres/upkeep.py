@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
 from mainspring.engines.common.sections import sections
-from mainspring.engines.postgres import ending
+from mainspring.engines.postgres import ending, kv
 from mainspring.engines.postgres.claim import expire, promote
 from mainspring.engines.postgres.prune import Walk, prune
 from mainspring.engines.postgres.reader import Reader
@@ -34,6 +34,7 @@ class Chores(NamedTuple):
     deltas: bool
     prunable: list[int]
     old: bool
+    entries: bool
 
     def __bool__(self) -> bool:
         return any(self)
@@ -46,11 +47,12 @@ def look(reader: Reader, now: Now, walk: Walk, limit: int) -> Chores:
     ((expected, deltas),) = reader.rows(SQL["tables"], (DELTAS + 1,))
     ((old,),) = reader.rows(SQL["old"], _limits(now.wall, now.lease))
     prunable = walk.candidates(reader, now.wall, limit)
-    return Chores(queues, releases, expected, deltas > DELTAS, prunable, old)
+    entries = kv.any_expired(reader, now.wall)
+    return Chores(queues, releases, expected, deltas > DELTAS, prunable, old, entries)
 
 
 def do(step: Step, chores: Chores, limit: int) -> int:
-    """One slice of each; how many jobs were touched."""
+    """One slice of each; how much was touched."""
     touched = ending.work_off(step, limit)
     if chores.expected:
         ending.forget_expected(step)
@@ -62,6 +64,8 @@ def do(step: Step, chores: Chores, limit: int) -> int:
         step.matters = True
     if chores.prunable:
         touched += prune(step, chores.prunable)
+    if chores.entries:
+        touched += kv.prune(step, limit)
     if chores.old:
         limits = _limits(step.wall, step.lease)
         for name in ("drop_grants", "drop_workers", "drop_stats", "drop_histograms"):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mainspring.errors import ConfigError
+from mainspring.urls import refuse_bare_password, without_password
 
 FORM = (
     "redis://host:6379/0, rediss://… (TLS), redis+sentinel://host:26379,host2:26379/service/0"
@@ -49,10 +50,14 @@ class Address(NamedTuple):
 
 def address(url: str) -> Address:
     """The parts of `url`; `ConfigError` says what was expected."""
+    refuse_bare_password(url, "@/?#")
     scheme, _, _ = url.partition("://")
     flavour, _, kind = scheme.partition("+")
     kind = kind or "standalone"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _expected(url, "brackets around an IPv6 address alone") from None
     credentials, _, hosts = parts.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     path = [unquote(piece) for piece in parts.path.split("/") if piece]
@@ -116,5 +121,5 @@ def _replicas(url: str, value: str) -> int:
 
 
 def _expected(url: str, what: str) -> ConfigError:
-    shown = re.sub(r"//[^@/]*@", "//…@", url)
+    shown = without_password(url)
     return ConfigError(f"Redis URL such as {FORM}: expected {what}, in {shown!r}")

@@ -42,6 +42,7 @@ SEGMENT = 4096
 _NOBODY = bytes(8)
 _number = Struct("<d")
 _grant = Struct("<ddIB")
+_cell = Struct("<dd")
 
 
 def check(client: Client) -> list[str]:
@@ -52,6 +53,7 @@ def check(client: Client) -> list[str]:
         *(snapshot.orphans, snapshot.places, snapshot.counts, snapshot.numbers, snapshot.ids),
         *(snapshot.policies, snapshot.grants, snapshot.holdings, snapshot.edges, snapshot.blocked),
         *(snapshot.releases, snapshot.keys, snapshot.expiries),
+        *(snapshot.cell_lists, snapshot.versions),
     ):
         sentences = list(islice(look(), EXAMPLES + 1))
         found += sentences[:EXAMPLES]
@@ -66,6 +68,10 @@ def _pairs(told: Sequence[bytes]) -> dict[bytes, bytes]:
 
 def _scores(told: Sequence[bytes]) -> dict[bytes, int]:
     return {member: int(float(score)) for member, score in _pairs(told).items()}
+
+
+def _told(key: bytes) -> str:
+    return repr(key.decode(errors="backslashreplace"))
 
 
 def _name(number: bytes) -> str:
@@ -84,7 +90,8 @@ class Snapshot:
     def __init__(self, told: Sequence[Any]) -> None:
         heads, at, lanes, kids, fell, parents, ids, *rest = told
         counted, spans, grants, holds, leases, settled, kept, blocked, *rest = rest
-        asked, releases, returns, unique, mortal, policies, last, results, progress = rest
+        asked, releases, returns, unique, mortal, policies, last, results, progress, *rest = rest
+        cells, cell_keys, cell_ends, last_version = rest
         self.bodies: dict[bytes, Body] = {}
         self.rows: dict[bytes, Row] = {}
         self.words: dict[bytes, str] = {}
@@ -108,6 +115,8 @@ class Snapshot:
         self.released, self.returning = set(releases), set(returns)
         self.unique, self.mortal = _pairs(unique), _pairs(mortal)
         self.known_policies, self.last = set(policies), int(last)
+        self.cells, self.last_version = _pairs(cells), int(last_version)
+        self.cell_keys, self.cell_ends = _scores(cell_keys), _scores(cell_ends)
         self.side = {"result": results, "progress": progress}
 
     def _in(self, *states: int) -> Iterator[tuple[bytes, Row]]:
@@ -305,3 +314,23 @@ class Snapshot:
                     yield f"{_name(number)} waits and has a time to live, but nothing will end it"
             elif listed is not None:
                 yield f"{_name(number)} does not wait, but is to expire"
+
+    def cell_lists(self) -> Iterator[str]:
+        """Entries of the key-value store that no list has, and the other way round."""
+        for key in self.cells.keys() ^ self.cell_keys.keys():
+            yield f"key {_told(key)} has an entry, or not, and is listed otherwise"
+        for key in self.cells.keys() | self.cell_ends.keys():
+            ends = int(_cell.unpack(self.cells[key])[1]) if key in self.cells else 0
+            if ends != self.cell_ends.get(key, 0):
+                yield f"key {_told(key)} has another end than it is listed with"
+
+    def versions(self) -> Iterator[str]:
+        """Entries whose version is beyond the last one, or that of another."""
+        owner: dict[int, bytes] = {}
+        for key, cell in self.cells.items():
+            version = int(_cell.unpack(cell)[0])
+            if not 1 <= version <= self.last_version:
+                last = self.last_version
+                yield f"key {_told(key)} has version {version}, the last one given is {last}"
+            if (other := owner.setdefault(version, key)) != key:
+                yield f"keys {_told(other)} and {_told(key)} have the same version {version}"

@@ -10,11 +10,11 @@ _TYPES = {
     **dict.fromkeys(
         (
             *("meta", "body", "at", "id", "count", "span", "queue", "policy", "grant", "holds"),
-            *("unique", "result", "progress", "mortal", "worker", "knows", "wanted"),
+            *("unique", "result", "progress", "mortal", "worker", "knows", "wanted", "kv"),
         ),
         b"hash",
     ),
-    **dict.fromkeys(("leases", "settled", "kept", "minutes"), b"zset"),
+    **dict.fromkeys(("leases", "settled", "kept", "minutes", "kv:keys", "kv:due"), b"zset"),
     **dict.fromkeys(("blocked", "asked", "releases", "returns"), b"set"),
     "number": b"string",
 }

@@ -10,7 +10,9 @@ _FOLDER = Path(__file__).with_name("scripts")
 
 _BETWEEN = {
     **dict.fromkeys(("insert", "restore"), ("storing",)),
-    **dict.fromkeys(("replay", "exchange", "upkeep"), ("returning",)),
+    **dict.fromkeys(("replay", "exchange"), ("returning",)),
+    **dict.fromkeys(("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan"), ("cells",)),
+    "upkeep": ("returning", "cells"),
 }
 """What some scripts share besides."""
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.engines.redis import (
     check,
     dossiers,
     health,
+    kv,
     operate,
     queues,
     read,
@@ -26,7 +28,7 @@ from mainspring.engines.redis.claim import claimed, pack_wish
 from mainspring.engines.redis.insert import insert
 from mainspring.engines.redis.parts import Parts
 from mainspring.engines.redis.settle import Batch
-from mainspring.engines.redis.trouble import trouble
+from mainspring.engines.redis.trouble import first_contact, trouble
 from mainspring.errors import StoreFull, StoreUnavailable, Unsupported
 from mainspring.job import (
     Changed,
@@ -81,7 +83,9 @@ class RedisStore:
             if self._open is None:
                 parts = Parts(self._address)
                 try:
-                    health.refuse_eviction(parts.client, health.server(parts.client))
+                    with first_contact(self._address.place):
+                        found = health.server(parts.client)
+                    health.refuse_eviction(parts.client, found)
                     schema.migrate(parts.client)
                 except BaseException:
                     parts.client.close()
@@ -284,6 +288,30 @@ class RedisStore:
     def statistics(self, since: int) -> list[Minute]:
         self._parts.flush(at_once=True)
         return statistics.read(self._parts.client, since)
+
+    # --- key-value --------------------------------------------------------------------------
+
+    def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
+        return kv.get(self._parts.client, keys, now)
+
+    def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
+        return kv.put(self._parts.client, puts, now)
+
+    def kv_add(self, adds: Sequence[Add], *, now: Now | None = None) -> list[int]:
+        return kv.add(self._parts.client, adds, now)
+
+    def kv_touch(
+        self, keys: Sequence[str], ttl: int | None, *, now: Now | None = None
+    ) -> list[bool]:
+        return kv.touch(self._parts.client, keys, ttl, now)
+
+    def kv_delete(self, keys: Sequence[str], *, now: Now | None = None) -> int:
+        return kv.delete(self._parts.client, keys, now)
+
+    def kv_scan(
+        self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
+    ) -> list[Cell]:
+        return kv.scan(self._parts.client, prefix, after, limit, now)
 
     # --- move -------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ _KINDS_AWAY = (
 def translated(error: BaseException, place: str) -> MainspringError | None:
     """The error of ours that says the same; None for all others, such as a mistake in a script:
     that is a fault of this engine, and is shown as it is."""
-    text = str(error)
+    # What follows is a client of redis-py, printed with all that it was made of.
+    text = str(error).partition(" : <")[0]
     if isinstance(error, told.OutOfMemoryError) or "OOM command not allowed" in text:
         return StoreFull(f"{place}: the server's memory is full ({text}); nothing was written")
     denied = isinstance(error, told.AuthenticationError | told.NoPermissionError)
@@ -59,3 +60,16 @@ def trouble(place: str) -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+
+
+@contextmanager
+def first_contact(place: str) -> Iterator[None]:
+    """The same, where the URL is tried for the first time: a server that answers something else
+    is not what the URL says."""
+    try:
+        with trouble(place):
+            yield
+    except (told.RedisError, told.RedisClusterException) as error:
+        raise ConfigError(
+            f"{place}: expected a Redis or Valkey server as the URL says, got the answer {error}"
+        ) from error

@@ -106,7 +106,7 @@ def _resolved(name: str, url: str, environment: Mapping[str, str]) -> str:
 def _shown(text: str) -> str:
     """What may be a URL in the wrong place, without what may be a password."""
     scheme, separator, _ = text.partition("://")
-    return f"{scheme}://…" if separator else text
+    return f"{scheme}://…" if separator else "…" if "@" in text else text
 
 
 def _check(urls: Mapping[str, str]) -> None:
@@ -125,7 +125,7 @@ def _check(urls: Mapping[str, str]) -> None:
         if url.startswith("shards:"):
             raise ConfigError(f"shard {name!r}: expected a store that is not made of shards itself")
         if "://" not in url:
-            raise ConfigError(f"shard {name!r}: expected the URL of a store, got {url!r}")
+            raise ConfigError(f"shard {name!r}: expected the URL of a store, got {_shown(url)!r}")
         if url in names_by_url and not url.endswith(":memory:"):
             raise ConfigError(f"shards {names_by_url[url]!r} and {name!r} are the same store")
         if (other := names_by_slot.get(slot(name))) is not None:

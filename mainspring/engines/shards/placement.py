@@ -46,6 +46,11 @@ def of_id(id: bytes) -> bytes:
     return b"job " + id
 
 
+def of_entry(key: str) -> bytes:
+    """An entry of the key-value store, as a thing to be placed."""
+    return b"entry " + key.encode()
+
+
 def slot(shard: str) -> int:
     """What the shard's name makes of the lowest bits of its jobs' numbers."""
     digest = blake2b(shard.encode(), digest_size=8, person=_SALT).digest()

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from mainspring.engines.shards.address import Address
-from mainspring.engines.shards.placement import composed, highest, of_id, of_key, of_queue, parts
+from mainspring.engines.shards.placement import (
+    composed,
+    highest,
+    of_entry,
+    of_id,
+    of_key,
+    of_queue,
+    parts,
+)
 from mainspring.engines.shards.shard import Shard
 from mainspring.errors import MainspringError, StoreUnavailable
 from mainspring.job import NewJob, Record
@@ -63,6 +71,10 @@ class Ring:
     def home_of_key(self, unique: str) -> Shard:
         """Where jobs of partitioned queues with that key go."""
         return self._by_name[highest(self._taking, of_key(unique))]
+
+    def home_of_entry(self, key: str) -> Shard:
+        """Where a new entry of the key-value store goes."""
+        return self._by_name[highest(self._taking, of_entry(key))]
 
     def homes(self, queue: str) -> list[Shard]:
         """Where new jobs of the queue may go."""

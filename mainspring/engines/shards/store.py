@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
-from mainspring.engines.shards import moving, reading, writing
+from mainspring.engines.shards import kv, moving, reading, writing
 from mainspring.engines.shards.address import address
 from mainspring.engines.shards.ring import Ring
 from mainspring.engines.shards.shard import Shard
@@ -98,6 +99,7 @@ class ShardsStore:
         info = ShardInfo(name=shard.name, url=shard.url, draining=shard.draining)
         try:
             counts = shard.do(lambda store: store.counts())
+            entries = bool(shard.do(lambda store: store.kv_scan(limit=1)))
         except StoreUnavailable as error:
             return replace(info, away=str(error))
         queues = {
@@ -110,7 +112,7 @@ class ShardsStore:
             )
             for queue, states in counts.items()
         }
-        return replace(info, queues=queues)
+        return replace(info, entries=entries, queues=queues)
 
     # --- produce ----------------------------------------------------------------------------
 
@@ -232,6 +234,30 @@ class ShardsStore:
         if not found and away:
             raise StoreUnavailable(away)
         return found[id][0] if found else None
+
+    # --- key-value --------------------------------------------------------------------------
+
+    def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
+        return kv.get(self._ring, keys, now)
+
+    def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
+        return kv.put(self._ring, puts, now)
+
+    def kv_add(self, adds: Sequence[Add], *, now: Now | None = None) -> list[int]:
+        return kv.add(self._ring, adds, now)
+
+    def kv_touch(
+        self, keys: Sequence[str], ttl: int | None, *, now: Now | None = None
+    ) -> list[bool]:
+        return kv.touch(self._ring, keys, ttl, now)
+
+    def kv_delete(self, keys: Sequence[str], *, now: Now | None = None) -> int:
+        return kv.delete(self._ring, keys, now)
+
+    def kv_scan(
+        self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
+    ) -> list[Cell]:
+        return kv.scan(self._ring, prefix, after, limit, now)
 
     # --- move -------------------------------------------------------------------------------
 

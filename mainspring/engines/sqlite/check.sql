@@ -128,3 +128,16 @@ WHERE j.flags & 2 AND j.number NOT IN (SELECT number FROM finished)
 SELECT printf('job #%d does not wait, but is to expire', e.number)
 FROM expiry e WHERE e.number IN (SELECT number FROM finished)
   OR e.number IN (SELECT number FROM running)
+
+-- name: versions
+SELECT printf('key %s has version %d, the last one given is %d', k.key, k.version, m.n)
+FROM meter m CROSS JOIN kv k WHERE m.queue = 0 AND m.state = 1 AND k.version NOT BETWEEN 1 AND m.n
+
+-- name: versions_twice
+SELECT printf('keys %s and %s have the same version %d', min(key), max(key), version)
+FROM kv GROUP BY version HAVING count(*) > 1
+
+-- name: entries
+SELECT printf('key %s: its value is %s in the file, its end %s', key, typeof(value),
+  typeof(expires))
+FROM kv WHERE typeof(value) <> 'blob' OR typeof(expires) NOT IN ('integer', 'null')

@@ -8,18 +8,19 @@ from uuid import UUID
 import msgspec
 
 from mainspring.dossier import Dossier, Wait
-from mainspring.engines.common.codes import CODE, default_lane
+from mainspring.engines.common.codes import CODE, OPEN, default_lane
 from mainspring.engines.common.dossiers import (
     STANDINGS,
     dossier,
     is_moved,
     marks,
     refuse_running,
+    stands_as_told,
     still_holds,
 )
 from mainspring.engines.common.extra import encode_extra, encode_headers
 from mainspring.engines.common.sections import sections
-from mainspring.engines.sqlite import keys
+from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.insert import flags_of, numbers_of
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import UniqueTaken, UnknownDependency
@@ -131,14 +132,31 @@ def _tell(step: Step, number: int, each: Dossier) -> None:
 
 
 def _tie(step: Step, dossiers: Sequence[Dossier], known: dict[bytes, int]) -> None:
-    """Write what these wait for. `UnknownDependency` for a parent that is not here."""
-    waits = [(each.job, wait) for each in dossiers for wait in each.waits]
-    parents = known | _numbers(step, [wait.parent for _, wait in waits])
-    for job, wait in waits:
+    """Write what these wait for, unless that was done before or something became of them here
+    since. `UnknownDependency` for a parent that is not here."""
+    jobs = {known[each.job.id]: each for each in dossiers if each.waits}
+    if not jobs:
+        return
+    waits = [
+        (number, jobs[number].job, wait)
+        for number, blocked, ended in step.rows(SQL["untied"], (as_json(list(jobs)),))
+        if stands_as_told(jobs[number], blocked, ended)
+        for wait in jobs[number].waits
+    ]
+    parents = known | _numbers(step, [wait.parent for _, _, wait in waits])
+    edges = []
+    for number, job, wait in waits:
         if wait.parent not in parents:
             raise UnknownDependency(
                 f"job {job.uuid} waits for {UUID(bytes=wait.parent)}, which is not here"
             )
-        state = STANDINGS.index(wait.standing)
-        row = (parents[wait.parent], known[job.id], wait.run_anyway, state)
-        step.run(SQL["edge"], row)
+        edge = parents[wait.parent], number, wait.run_anyway
+        edges.append((*edge, STANDINGS.index(wait.standing)))
+    step.many(SQL["edge"], edges)
+    _follow_ended(step, [edge[:3] for edge in edges if edge[3] == OPEN])
+
+
+def _follow_ended(step: Step, edges: Sequence[tuple[int, int, bool]]) -> None:
+    """See to open edges (parent, child, anyway) whose parents came before and have ended here."""
+    ended = dict(step.rows(SQL["ended"], (as_json([parent for parent, _, _ in edges]),)))
+    ending.follow(step, ended, [edge for edge in edges if edge[0] in ended])

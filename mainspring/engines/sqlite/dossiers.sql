@@ -68,8 +68,17 @@ INSERT INTO expiry VALUES(?, ?, ?);
 -- name: mark
 INSERT INTO mark VALUES(?, ?, ?);
 
+-- name: untied
+SELECT n.value, b.number IS NOT NULL, f.at FROM json_each(?) n
+LEFT JOIN blocked b ON b.number = n.value LEFT JOIN finished f ON f.number = n.value
+WHERE NOT EXISTS(SELECT 1 FROM edge WHERE child = n.value);
+
 -- name: edge
-INSERT INTO edge VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING;
+INSERT INTO edge VALUES(?, ?, ?, ?);
+
+-- name: ended
+SELECT f.number, f.state
+FROM json_each(?) parent CROSS JOIN finished f ON f.number = parent.value;
 
 -- name: error
 INSERT INTO error VALUES(?, ?, ?);

@@ -50,8 +50,8 @@ class Parts:
         return self.writer.run(verb, now, first=first)
 
     def insert(self, verb: Callable[[Step], T], now: Now | None = None) -> T:
-        """Insert in a transaction. Jobs may begin before the disk has them, but it has them before
-        their producer is told."""
+        """Insert jobs, or write entries, in a transaction. Jobs may begin and entries be read
+        before the disk has them, but it has them before whoever brought them is told."""
         self.callers.forbid()
         return self.writer.run(verb, now, sync=Sync.BEFORE_THE_ANSWER)
 

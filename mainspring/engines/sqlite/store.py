@@ -9,6 +9,7 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.engines.common.codes import SLICE
 from mainspring.engines.common.queues import validate
@@ -17,6 +18,7 @@ from mainspring.engines.sqlite import (
     clock,
     dossiers,
     health,
+    kv,
     leases,
     operate,
     queues,
@@ -34,7 +36,7 @@ from mainspring.engines.sqlite.insert import insert
 from mainspring.engines.sqlite.parts import Parts
 from mainspring.engines.sqlite.selection import matching
 from mainspring.engines.sqlite.step import Step
-from mainspring.errors import StoreUnavailable, Unsupported
+from mainspring.errors import MainspringError, StoreUnavailable, Unsupported
 from mainspring.job import (
     Changed,
     Claimed,
@@ -274,6 +276,40 @@ class SqliteStore:
     def statistics(self, since: int) -> list[Minute]:
         self._parts.writer.tend()
         return self._read(lambda connection: statistics.read(connection, since))
+
+    # --- key-value --------------------------------------------------------------------------
+
+    def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
+        wall = (now or clock.now()).wall
+        return self._read(lambda connection: kv.get(connection, keys, wall))
+
+    def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
+        return self._keep(lambda step: kv.put(step, puts), now)
+
+    def kv_add(self, adds: Sequence[Add], *, now: Now | None = None) -> list[int]:
+        return self._keep(lambda step: kv.add(step, adds), now)
+
+    def kv_touch(
+        self, keys: Sequence[str], ttl: int | None, *, now: Now | None = None
+    ) -> list[bool]:
+        return self._keep(lambda step: kv.touch(step, keys, ttl), now)
+
+    def kv_delete(self, keys: Sequence[str], *, now: Now | None = None) -> int:
+        return self._keep(lambda step: kv.delete(step, keys), now)
+
+    def kv_scan(
+        self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
+    ) -> list[Cell]:
+        wall = (now or clock.now()).wall
+        return self._read(lambda connection: kv.scan(connection, prefix, after, limit, wall))
+
+    def _keep(self, verb: Callable[[Step], T | MainspringError], now: Now | None) -> T:
+        """What is refused is an answer of the step: raised there, it would have all who share the
+        transaction begin anew."""
+        answer = self._parts.insert(verb, now)
+        if isinstance(answer, MainspringError):
+            raise answer
+        return answer
 
     # --- move -------------------------------------------------------------------------------
 

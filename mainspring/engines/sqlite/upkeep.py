@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
 from mainspring.engines.common.sections import sections
-from mainspring.engines.sqlite import releases
+from mainspring.engines.sqlite import kv, releases
 from mainspring.engines.sqlite.claim import expire, promote
 from mainspring.engines.sqlite.prune import SECONDS, Walk, prune
 from mainspring.engines.sqlite.step import Step, as_json
@@ -32,9 +32,10 @@ class Chores(NamedTuple):
     releases: bool
     prunable: Sequence[int]
     old: bool
+    entries: bool
 
     def __bool__(self) -> bool:
-        return bool(self.queues or self.releases or self.prunable or self.old)
+        return bool(self.queues or self.releases or self.prunable or self.old or self.entries)
 
 
 def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
@@ -43,14 +44,17 @@ def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
     ((releases,),) = connection.execute(SQL["releases"]).fetchall()
     ((old,),) = connection.execute(SQL["old"], _limits(now.wall, now.lease)).fetchall()
     prunable = walk.candidates(connection, now.wall, limit)
-    return Chores(queues, bool(releases), prunable, bool(old))
+    entries = kv.any_expired(connection, now.wall)
+    return Chores(queues, bool(releases), prunable, bool(old), entries)
 
 
 def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
-    """One slice of each, as far as one step goes; how many jobs were touched, and the chores that
+    """One slice of each, as far as one step goes; how much was touched, and the chores that
     were not come to."""
     until = time.monotonic() + SECONDS
     touched = releases.work_off(step, limit) if chores.releases else 0
+    if chores.entries:
+        touched += kv.prune(step, limit)
     if chores.old:
         _forget(step)
     seen = 0
@@ -64,7 +68,8 @@ def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
     if prunable and (not touched or time.monotonic() < until):
         pruned, prunable = prune(step, prunable, until)
         touched += pruned
-    return touched, Chores(chores.queues[seen:], releases=False, prunable=prunable, old=False)
+    left = Chores(chores.queues[seen:], False, prunable, old=False, entries=False)
+    return touched, left
 
 
 def _forget(step: Step) -> None:

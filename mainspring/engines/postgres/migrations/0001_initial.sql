@@ -165,6 +165,14 @@ CREATE TABLE mainspring.histogram(
 -- longer to plan than to do. As functions they are planned once for each connection, by whatever
 -- pooler it is reached.
 
+-- Entries of the key-value store; `expires` NULL: it stays. Version 0 is a place that a transaction
+-- has taken to write to.
+CREATE SEQUENCE mainspring.versions;
+CREATE TABLE mainspring.kv(
+  version bigint NOT NULL, expires bigint, key text COLLATE "C" PRIMARY KEY, value bytea NOT NULL
+);
+CREATE INDEX ON mainspring.kv(expires) WHERE expires IS NOT NULL;
+
 -- The bodies of jobs, in order, and with `_plain` their places in `ready`. `_which` tells which
 -- of the given kinds of jobs each is; NULL: all are of the first.
 CREATE FUNCTION mainspring.store(

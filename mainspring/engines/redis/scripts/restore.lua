@@ -120,15 +120,49 @@ local function find_parents()
   return found
 end
 
-local function tie_all(parents)
+-- Whether nothing became of a job that arrived earlier: it has no edges yet, and is blocked, or has
+-- ended, as it was.
+local function is_untied(job, each)
+  return next(parents_of(job)) == nil and (job.state == BLOCKED) == (each.state == BLOCKED)
+    and final(job) == (each.state >= COMPLETED) and (not final(job) or job.at == each.at)
+end
+
+local function load_known()
   local numbers = {}
   for i, each in ipairs(asked) do
     if known[i] and #each.parents > 0 then numbers[#numbers + 1] = known[i] end
   end
   load(numbers)
   for i, each in ipairs(asked) do
+    local job = known[i] and jobs[known[i]]
+    if job and #each.parents > 0 and not is_untied(job, each) then each.parents = {} end
+  end
+end
+
+-- See to open edges whose parents came before and have ended here, or end by this.
+local function follow_ended(parents)
+  local ended, before = {}, nil
+  repeat
+    before = #ended
+    for i, each in ipairs(asked) do
+      local job = known[i] and jobs[known[i]] or by_id[ids[i]]
+      for n, id in ipairs(each.parents) do
+        local waits, at = each.waits, 2 * n
+        if waits[at - 1] == 'open' and final(parents[id]) and job.state == BLOCKED then
+          waits[at - 1] = 'met'
+          follow_edge(parents[id], job, waits[at], ended)
+        end
+      end
+    end
+  until #ended == before
+  follow(ended, SLICE)
+end
+
+local function tie_all(parents)
+  for i, each in ipairs(asked) do
     if #each.parents > 0 then tie(known[i] and jobs[known[i]] or by_id[ids[i]], each, parents) end
   end
+  follow_ended(parents)
 end
 
 local function restore()
@@ -136,6 +170,7 @@ local function restore()
     local refusal = not known[i] and not by_id[ids[i]] and take_in(each)
     if refusal then return refusal end
   end
+  load_known()
   local parents, refusal = find_parents()
   if refusal then return refusal end
   -- Ended ones are listed in the order in which they ended.

@@ -23,6 +23,11 @@ local function renew_edges(job)
     if not done then open = open + 1 end
     zset('kids:' .. number, job.n, done and 0 or (strict[number] and 1 or 2))
     job.parents[number] = true
+    -- One that came from another store may not know yet.
+    if not has(parent.bits, PARENT) then
+      parent.bits = bor(parent.bits, PARENT)
+      touch(parent)
+    end
   end
   return open
 end

@@ -37,6 +37,19 @@ for _, name in ipairs(all_queues()) do
     ranked('expiry:'), listed(COMPLETED), listed(FAILED), listed(CANCELLED)}
 end
 
+local cells, seen_cells = {}, {}
+repeat
+  local page = call('HSCAN', K .. 'kv', cursor, 'COUNT', FEW_BODIES)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    if not seen_cells[page[2][i]] then
+      seen_cells[page[2][i]] = true
+      cells[#cells + 1] = page[2][i]
+      cells[#cells + 1] = sub(page[2][i + 1], 1, 16)
+    end
+  end
+until cursor == '0'
+
 local function all(key) return call('HGETALL', K .. key) end
 local function ranked(key) return call('ZRANGE', K .. key, 0, -1, 'WITHSCORES') end
 return {
@@ -45,5 +58,6 @@ return {
   call('SMEMBERS', K .. 'asked'), call('SMEMBERS', K .. 'releases'), call('SMEMBERS', K .. 'returns'),
   all('unique'), all('mortal'),
   call('HKEYS', K .. 'policy'), call('GET', K .. 'number') or '0', call('HKEYS', K .. 'result'),
-  call('HKEYS', K .. 'progress')
+  call('HKEYS', K .. 'progress'), cells, ranked('kv:keys'), ranked('kv:due'),
+  call('HGET', K .. 'meta', 'kv') or '0'
 }

@@ -1,5 +1,5 @@
 -- One slice of every chore. ARGV: the clocks, limit, for how long settled grants, workers and
--- statistics are kept. Answers how many jobs were touched.
+-- statistics are kept. Answers how many jobs and entries were touched.
 
 local limit = tonumber(ARGV[3])
 local grants_kept, workers_kept, statistics_kept = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -72,6 +72,14 @@ local function prune()
   return n + prune_kept()
 end
 
+-- Entries of the key-value store whose time has come: a step. How many.
+local function prune_cells()
+  local keys = call('ZRANGEBYSCORE', K .. 'kv:due', '-inf', decimal(wall), 'LIMIT', 0, limit)
+  for _, key in ipairs(keys) do drop_cell(key) end
+  commit()
+  return #keys
+end
+
 local function forget()
   for _, token in ipairs(call('ZRANGEBYSCORE', K .. 'settled', '-inf', decimal(lease_now - grants_kept),
     'LIMIT', 0, SLICE)) do
@@ -105,6 +113,6 @@ for _, name in ipairs(all_queues()) do
   if moved > 0 then matters = true end
   touched = touched + moved
 end
-touched = touched + prune()
+touched = touched + prune() + prune_cells()
 forget()
 return answer(touched)

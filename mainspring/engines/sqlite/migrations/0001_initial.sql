@@ -9,7 +9,7 @@
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 -- Jobs by queue and state. (0, 0) is the number given last: it shares their page, so that an
--- insert writes one page less.
+-- insert writes one page less. (0, 1) is the version that an entry of the key-value store got last.
 CREATE TABLE meter(
   queue INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(queue, state)
@@ -150,4 +150,10 @@ CREATE TABLE histogram(
   PRIMARY KEY(minute, queue, task, kind, bucket)
 ) WITHOUT ROWID;
 
-INSERT INTO meter VALUES(0, 0, 0);
+-- Entries of the key-value store; `expires` NULL: it stays.
+CREATE TABLE kv(
+  key TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
+);
+CREATE INDEX kv_expires ON kv(expires) WHERE expires IS NOT NULL;
+
+INSERT INTO meter VALUES(0, 0, 0), (0, 1, 0);
