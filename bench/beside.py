@@ -28,16 +28,16 @@ MOST = 40_000
 
 
 def run(times: int) -> list[Figure]:
-    """The drain beside rivals on the same server, two worker processes each."""
+    """The drain beside rivals on the same server, two workers each, one child in each of ours."""
     here = place()
     names = environment.names(BESIDE[here.kind])
-    ours = Figure("drain sync no-ops, 2 children, in turn with rivals", "jobs/s", [])
+    ours = Figure("drain sync no-ops, 2 workers, in turn with rivals", "jobs/s", [])
     with lineup(names, running={here.kind: here.server}) as rivals:
         jobs = {rival.name: _enough(_rate(rival, TRIAL)) for rival in rivals}
         theirs = {rival.name: _figure(rival, jobs[rival.name]) for rival in rivals}
         ratios: dict[str, list[float]] = {rival.name: [] for rival in rivals}
         for _ in range(times):
-            ours.runs.append(drain(noop, 2, JOBS))
+            ours.runs.append(drain(noop, 1, JOBS, workers=2))
             for rival in rivals:
                 if rate := _rate(rival, jobs[rival.name]):
                     theirs[rival.name].runs.append(rate)
