@@ -158,7 +158,7 @@ def test_a_port_leaves_no_thread_and_no_descriptor_behind(worker: Worker) -> Non
         client = connected(place)
         ask(place, "/live")
     client.close()
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
     assert not [each for each in threading.enumerate() if each.name == "mainspring-health"]
 
 
