@@ -56,6 +56,7 @@ class Pools:
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self.workers = tuple(workers)
+        self._stopping = False
 
     @property
     def handed_back(self) -> int:
@@ -76,6 +77,7 @@ class Pools:
             self.workers[0].run()
             return
         errors: list[BaseException] = []
+        self._stopping = False
         with heard(self.stop, self.reload):
             threads = [
                 threading.Thread(target=self._run_one, args=(worker, errors), name=worker.name)
@@ -90,6 +92,7 @@ class Pools:
 
     def stop(self) -> None:
         """Have all finish what runs, and end; returns at once. The second time: hand back now."""
+        self._stopping = True
         for worker in self.workers:
             worker.end()
 
@@ -99,6 +102,8 @@ class Pools:
             worker.reload()
 
     def _run_one(self, worker: Worker, errors: list[BaseException]) -> None:
+        if self._stopping:
+            return  # told before there was anything to stop
         try:
             worker.run()
         except BaseException as error:

@@ -10,7 +10,6 @@ from mainspring.retry import Retry
 from mainspring.store import Store
 
 Kind = Literal["thread", "async", "batch", "process"]
-KINDS: tuple[Kind, ...] = ("thread", "async", "batch", "process")
 
 Middleware = Callable[[Context], AbstractContextManager[Any]]
 """Entered around the call of a function; of a batch's, with the context of one of its jobs."""

@@ -88,3 +88,11 @@ def test_a_pool_is_written_as_queues_and_processes(text: str, pool: Pool) -> Non
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidArguments, match="expected"):
         Pool.read(text)
+
+
+def test_workers_that_have_not_begun_when_all_are_stopped_do_not_begin(house: House) -> None:
+    first, second = house.worker(), house.worker()
+    pools = Pools([first, second])
+    first.run = pools.stop  # type: ignore[method-assign]
+    pools.run()
+    assert house.app.workers() == []
