@@ -12,7 +12,7 @@ from starlette.routing import Route
 from mainspring.job import Record
 from mainspring.server.answers import MILLISECOND, task
 from mainspring.server.asked import header
-from mainspring.server.paths import path
+from mainspring.server.paths import path, read
 from mainspring.server.service import Service
 from mainspring.server.tasks import id_of, there
 from mainspring.server.watch import Sight, Watch
@@ -39,7 +39,7 @@ class EventRoutes:
 
     def routes(self) -> list[Route]:
         """Each path and method."""
-        return [path("/tasks/{id}/events", GET=self.follow)]
+        return [path("/tasks/{id}/events", GET=read(self.follow))]
 
     async def follow(self, request: Request) -> Response:
         """A stream of a job's changes, until it has ended."""

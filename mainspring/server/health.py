@@ -12,7 +12,7 @@ from mainspring import __version__
 from mainspring.errors import MainspringError
 from mainspring.job import State
 from mainspring.server.answers import MILLISECOND, answer, worker
-from mainspring.server.paths import path
+from mainspring.server.paths import anybody, path, read
 from mainspring.server.problems import SOON
 from mainspring.server.service import Service
 from mainspring.store import Minute
@@ -28,9 +28,9 @@ class HealthRoutes:
     def routes(self) -> list[Route]:
         """Each path and method."""
         return [
-            path("/stats", GET=self.stats),
-            path("/health", GET=self.health),
-            path("/ready", GET=self.ready),
+            path("/stats", GET=read(self.stats)),
+            path("/health", GET=anybody(self.health)),
+            path("/ready", GET=anybody(self.ready)),
         ]
 
     async def stats(self, request: Request) -> Response:

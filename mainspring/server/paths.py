@@ -1,31 +1,58 @@
-"""Paths: one route for each, that knows all its methods."""
+"""Paths: what can be asked at each, with the scope it takes and the forms that go in and out."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mainspring.server.callers import Permission, caller_of
+
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-def path(place: str, **methods: Endpoint) -> Route:
+class Operation(Struct, frozen=True):
+    """One method of a path: what answers it, and what a caller needs for it.
+
+    `query` and `body` are the forms of what comes (None: nothing comes); `answers` the form of
+    what goes out, by status. Its docstring is that of the endpoint.
+    """
+
+    permission: Permission
+    endpoint: Endpoint
+    query: type | None = None
+    body: Any = None
+    answers: Mapping[int, Any] = {}
+
+
+anybody = partial(Operation, Permission.OPEN)
+read = partial(Operation, Permission.READ)
+enqueue = partial(Operation, Permission.ENQUEUE)
+work = partial(Operation, Permission.WORK)
+admin = partial(Operation, Permission.ADMIN)
+
+
+def path(place: str, **operations: Operation) -> Route:
     """A route for a path; HEAD goes with GET, any method not named is answered with those that
     are."""
-    if "GET" in methods:
-        methods["HEAD"] = methods["GET"]
-    return Route(place, _Endpoints(methods), methods=list(methods))
+    if "GET" in operations:
+        operations["HEAD"] = operations["GET"]
+    return Route(place, Operations(operations), methods=list(operations))
 
 
-class _Endpoints:
+class Operations:
     """What Starlette takes as an application of its own, and leaves its errors to the guard."""
 
-    def __init__(self, methods: Mapping[str, Endpoint]) -> None:
-        self._methods = methods
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self.by_method = operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self.by_method[scope["method"]]
         request = Request(scope, receive, send)
-        response = await self._methods[scope["method"]](request)
+        caller_of(request).require(operation.permission)
+        response = await operation.endpoint(request)
         await response(scope, receive, send)

@@ -14,7 +14,7 @@ from mainspring.job import Select, State
 from mainspring.options import text
 from mainspring.server import asked
 from mainspring.server.answers import QueueShown, affected, answer, queue, task
-from mainspring.server.paths import path
+from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
@@ -69,14 +69,14 @@ class QueueRoutes:
         """Each path and method."""
         one = "/queues/{name}"
         return [
-            path("/queues", GET=self.all),
-            path(one, GET=self.get, PATCH=self.configure),
-            path(f"{one}/pause", POST=self.pause),
-            path(f"{one}/resume", POST=self.resume),
-            path(f"{one}/purge", POST=self.purge),
-            path(f"{one}/dead-letters", GET=self.dead),
-            path(f"{one}/dead-letters/replay", POST=self.replay),
-            path(f"{one}/dead-letters/purge", POST=self.bury),
+            path("/queues", GET=read(self.all)),
+            path(one, GET=read(self.get), PATCH=admin(self.configure)),
+            path(f"{one}/pause", POST=admin(self.pause)),
+            path(f"{one}/resume", POST=admin(self.resume)),
+            path(f"{one}/purge", POST=admin(self.purge)),
+            path(f"{one}/dead-letters", GET=read(self.dead)),
+            path(f"{one}/dead-letters/replay", POST=admin(self.replay)),
+            path(f"{one}/dead-letters/purge", POST=admin(self.bury)),
         ]
 
     async def all(self, request: Request) -> Response:

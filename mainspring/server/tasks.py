@@ -16,7 +16,7 @@ from mainspring.job import FINAL, Record, State
 from mainspring.operations import Affected, select
 from mainspring.server import asked
 from mainspring.server.answers import answer, task
-from mainspring.server.paths import path
+from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.server.wishes import WISHES, Wish, jobs
@@ -69,11 +69,11 @@ class TaskRoutes:
         """Each path and method."""
         one = "/tasks/{id}"
         return [
-            path("/tasks", POST=self.create, GET=self.find),
-            path(one, GET=self.get, DELETE=self.delete),
-            path(f"{one}/cancel", POST=self.cancel),
-            path(f"{one}/replay", POST=self.replay),
-            path(f"{one}/wait", GET=self.wait),
+            path("/tasks", POST=enqueue(self.create), GET=read(self.find)),
+            path(one, GET=read(self.get), DELETE=admin(self.delete)),
+            path(f"{one}/cancel", POST=enqueue(self.cancel)),
+            path(f"{one}/replay", POST=admin(self.replay)),
+            path(f"{one}/wait", GET=read(self.wait)),
         ]
 
     async def create(self, request: Request) -> Response:

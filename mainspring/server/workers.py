@@ -13,7 +13,7 @@ from mainspring.errors import UnknownWorker
 from mainspring.fleet import MOST_PROCESSES
 from mainspring.server import asked
 from mainspring.server.answers import answer, worker
-from mainspring.server.paths import Endpoint, path
+from mainspring.server.paths import Endpoint, admin, path, read
 from mainspring.server.service import Service
 
 Processes: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_PROCESSES)]
@@ -40,13 +40,13 @@ class WorkerRoutes:
         """Each path and method."""
         one = "/workers/{id}"
         return [
-            path("/workers", GET=self.all),
-            path(one, GET=self.get),
-            path(f"{one}/pause", POST=self._telling(self._app.pause_workers)),
-            path(f"{one}/resume", POST=self._telling(self._app.resume_workers)),
-            path(f"{one}/drain", POST=self._telling(self._app.drain_workers)),
-            path(f"{one}/reload", POST=self._telling(self._app.reload_workers)),
-            path(f"{one}/scale", POST=self.scale),
+            path("/workers", GET=read(self.all)),
+            path(one, GET=read(self.get)),
+            path(f"{one}/pause", POST=admin(self._telling(self._app.pause_workers))),
+            path(f"{one}/resume", POST=admin(self._telling(self._app.resume_workers))),
+            path(f"{one}/drain", POST=admin(self._telling(self._app.drain_workers))),
+            path(f"{one}/reload", POST=admin(self._telling(self._app.reload_workers))),
+            path(f"{one}/scale", POST=admin(self.scale)),
         ]
 
     async def all(self, request: Request) -> Response:
