@@ -275,11 +275,11 @@ def _on_duplicate(value: object, what: str) -> str:
 def _headers(value: object, what: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or len(value) > MOST_TAGS:
         raise InvalidArguments(f"{what}: expected a mapping of at most {MOST_TAGS}, got {value!r}")
-    return {text(k, what): _header(v, f"{what}[{k!r}]") for k, v in value.items()}
+    return {text(k, what): header(v, f"{what}[{k!r}]") for k, v in value.items()}
 
 
-def _header(value: object, what: str) -> str:
-    """Unlike a name, a header's value may be empty and hold spaces of any kind."""
+def header(value: object, what: str) -> str:
+    """The value of a header: unlike a name, it may be empty and hold spaces of any kind."""
     if not isinstance(value, str) or len(value) > LONGEST_KEY or "\0" in value:
         raise InvalidArguments(
             f"{what}: expected text up to {LONGEST_KEY} characters, got {value!r}"

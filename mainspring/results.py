@@ -176,16 +176,17 @@ class Bell:
         self._forget = forget
         self.ring = self._event.set
 
-    async def rung(self, timeout: float) -> None:
-        """Wait for the next ring, at most `timeout` seconds."""
+    async def rung(self, timeout: float) -> bool:
+        """Wait for the next ring, at most `timeout` seconds; whether there was one."""
         import asyncio
 
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
         except TimeoutError:
-            return
+            return False
         self._event.clear()
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
+from mainspring.server.store import StoreRoutes
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.workers import WorkerRoutes
 
@@ -29,6 +30,6 @@ def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
         yield
         service.close()
 
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes)
+    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes, StoreRoutes)
     routes = [route for noun in nouns for route in noun(service).routes()]
     return Guard(Router(routes, redirect_slashes=False, lifespan=lifespan), hosts)

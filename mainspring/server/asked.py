@@ -42,13 +42,18 @@ def header(request: Request, name: bytes, otherwise: str = "") -> str:
 
 async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
+    return _decoded(await bytes_of(request), decoder)
+
+
+async def bytes_of(request: Request, media_type: str = JSON, largest: int = LARGEST_BODY) -> bytes:
+    """The body of a request, which must be of that type and size."""
     kind = header(request, b"content-type")
-    if kind != JSON and (kind := kind.partition(";")[0].strip().lower()) != JSON:
+    if kind != media_type and (kind := kind.partition(";")[0].strip().lower()) != media_type:
         got = ascii(kind) if kind else "none"
         raise Problem(
-            415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
+            415, "unsupported-media-type", f"expected Content-Type: {media_type}, got {got}"
         )
-    return _decoded(await _read(request), decoder)
+    return await _read(request, largest)
 
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
@@ -59,10 +64,10 @@ async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
     return await body(request, decoder)
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, largest: int) -> bytes:
     declared = header(request, b"content-length", "0")
-    if int(declared if declared.isdecimal() else 0) > LARGEST_BODY:
-        raise _too_large(declared)
+    if int(declared if declared.isdecimal() else 0) > largest:
+        raise _too_large(declared, largest)
     data, more = await _chunk(request)
     if not more:
         return data
@@ -73,8 +78,8 @@ async def _read(request: Request) -> bytes:
                 data, more = await _chunk(request)
                 chunks.append(data)
                 received += len(data)
-                if received > LARGEST_BODY:
-                    raise _too_large(f"{received} or more")
+                if received > largest:
+                    raise _too_large(f"{received} or more", largest)
     except TimeoutError:
         detail = f"expected the whole body within {SLOWEST_BODY:g} s"
         raise Problem(408, "request-timeout", detail, {"Connection": "close"}) from None
@@ -88,8 +93,8 @@ async def _chunk(request: Request) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _too_large(got: str) -> Problem:
-    detail = f"expected at most {LARGEST_BODY} bytes, got {got}"
+def _too_large(got: str, largest: int) -> Problem:
+    detail = f"expected at most {largest} bytes, got {got}"
     return Problem(413, "content-too-large", detail, {"Connection": "close"})
 
 

@@ -14,7 +14,9 @@ from mainspring.errors import (
     IdConflict,
     InvalidArguments,
     InvalidState,
+    LeaseLost,
     MainspringError,
+    NotInteger,
     PayloadTooLarge,
     StoreFull,
     StoreUnavailable,
@@ -24,6 +26,7 @@ from mainspring.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,6 +44,9 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (InvalidState, 409),
     (IdConflict, 409),
     (UniqueTaken, 409),
+    (VersionConflict, 409),
+    (NotInteger, 409),
+    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
@@ -115,4 +121,6 @@ def _named(error: Exception) -> str:
 def _more(error: Exception) -> dict[str, object]:
     if isinstance(error, UniqueTaken) and len(error.holder) == 16:
         return {"holder": str(UUID(bytes=error.holder))}
+    if isinstance(error, VersionConflict):
+        return {"key": error.key, "expected": error.expected, "found": error.found}
     return {}
