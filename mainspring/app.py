@@ -56,11 +56,11 @@ class Mainspring(Operations):
     """The way to a store, for tasks and for operators. Nothing is opened before the first use.
 
     `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:` (`ConfigError` if it
-    cannot be one), and `api_key` is what a server (`http://`, `https://`) knows this program by,
-    the variable MAINSPRING_API_KEY if it is left out; payloads beyond `max_payload` bytes are refused, and a job fails for good whose
-    result goes beyond `max_result` bytes, where it runs; `name` is what consumers and threads are
-    called by. Close it, or use it in `with` or `async with`. Safe to use from many
-    threads, and after a fork.
+    cannot be one); `api_key` is what a server (`https://…`) knows this program by, left out: what
+    the variable MAINSPRING_API_KEY says. Payloads beyond `max_payload` bytes are refused, and a job
+    fails for good whose result goes beyond `max_result` bytes, where it runs; `name` is what
+    consumers and threads are called by. Close it, or use it in `with` or `async with`. Safe to use
+    from many threads, and after a fork.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from mainspring.job import NewJob, Transition
+from mainspring.job import Inserted, NewJob, Transition
 from mainspring.store import Store
 
 PROTOCOL: Final = 1
@@ -58,7 +58,9 @@ class Partly(Struct, frozen=True, array_like=True):
 AT_HOME = ("open", "close", "listen", "transaction")
 """Verbs that do not cross: what they give is of one process."""
 
+_ANSWERED: dict[str, Any] = {"insert": list[Inserted | None]}
 _MISSED: dict[str, Any] = {"insert": NewJob, "exchange": Transition}
+"""What a `PartlyUnavailable` has that is not as in an answer, or not plain."""
 
 
 def _verb(name: str) -> Verb:
@@ -73,14 +75,12 @@ def _verb(name: str) -> Verb:
         if each.name != "connection"
     ]
     answer: Any = hints["return"]
-    partly = [
+    missed: Any = _MISSED.get(name, Any)
+    partly: list[tuple[str, Any]] = [
         ("message", str),
-        ("answer", list[Any] if name == "insert" else answer),
-        ("missed", list[_MISSED.get(name, Any)]),
+        ("answer", _ANSWERED.get(name, answer)),
+        ("missed", list[missed]),
     ]
-    if name == "insert":
-        [inserted] = answer.__args__
-        partly[1] = ("answer", list[inserted | None])
     return Verb(
         name,
         tuple(each.name for each in parameters if each.kind is not each.KEYWORD_ONLY),

@@ -40,6 +40,7 @@ VALUES = {
         "dossier",
         "cells",
         "urls",
+        "verbs",
     )
 }
 WORLD = {
@@ -98,7 +99,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv"),
+        *("intake", "workflow", "kv", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

@@ -268,6 +268,5 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
 
 
 def _refuse(what: str, name: str) -> NoReturn:
-    raise Problem(
-        403, "forbidden", f"expected {what} of a name that this key may use, got {name!a}"
-    )
+    told = f"expected {what} of a name that this key may use, got {name!a}"
+    raise Problem(403, "forbidden", told)

@@ -90,7 +90,8 @@ class Host:
         here = {kinds[name] for name in self._runner.recipes}
         batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
         slots = {**self._sizes, "batch": sum(batches)}
-        return Hello(dict(kinds), {kind: slots[kind] for kind in here}, self._program.url)
+        places: dict[str, int] = {kind: slots[kind] for kind in here}
+        return Hello(dict(kinds), places, self._program.url, self._program.api_key)
 
     def receive(self, order: Order) -> None:
         """Do what the parent says. Called by one thread."""

@@ -57,7 +57,7 @@ class Worker:
 
     A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is how long
     running jobs may go on after a stop; `read_ahead` how many more than can run may be fetched.
-    Without `store` and `url` the app's own URL is used.
+    Without `store` and `url` the app's own URL and key are used.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Worker:
         store: Store | None = None,
         *,
         url: str | None = None,
+        api_key: str | None = None,
         queues: Sequence[str] | None = None,
         priorities: tuple[int, int] | None = None,
         program: Program | None = None,
@@ -102,6 +103,7 @@ class Worker:
             raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
         self._store = store
         self._url = url
+        self._api_key = api_key
         self._program = program
         self._app = app or ""
         self._sizes = _sizes(processes, max_processes, process_slots)
@@ -320,13 +322,16 @@ class Worker:
             setup, sizes, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
         )
 
-    def _find_store(self, url: str) -> Store:
-        """The store to work with; `url` is what the app says."""
+    def _find_store(self, url: str, api_key: str | None) -> Store:
+        """The store to work with; `url` and `api_key` are what the app says."""
         store = self._store
         if store is None and self._url is None and self._in_process and self._program:
             store = self._program.store
         if store is None:
-            self._own_store = open_store(self._url or url)
+            at_app = self._url is None or self._url == url
+            self._own_store = open_store(
+                self._url or url, self._api_key or (api_key if at_app else None)
+            )
             return self._own_store
         store.open()
         return store

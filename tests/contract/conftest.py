@@ -22,8 +22,8 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
-from tests.servers.mainspring import server_url
 from tests.servers import postgres
+from tests.servers.mainspring import server_url
 from tests.servers.pgbouncer import pooled_url
 from tests.servers.redis import in_folder, redis_url, valkey_url
 

@@ -1,5 +1,6 @@
 """Ears: one standing line by which a server tells of commits, for all of a process who wait."""
 
+import contextlib
 import http.client
 import os
 import socket
@@ -9,7 +10,7 @@ from mainspring.engines.http.lines import Line, Lines
 from mainspring.verbs import HINT
 
 SILENCE = 15.0
-"""Seconds without a sign after which the line is taken for dead; the server gives one every five."""
+"""Seconds without a sign after which the line is taken for dead."""
 
 FIRST = 5.0
 """Seconds that whoever begins to listen waits for the line to stand."""
@@ -89,17 +90,14 @@ class Ears:
     def _hang_up(self) -> None:
         line = self._line
         if line is not None and line.sock is not None:
-            try:
+            with contextlib.suppress(OSError):
                 line.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            try:
+            # Whoever waits looks once a second, hint or no hint.
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 self._listen()
-            except (OSError, http.client.HTTPException, ValueError):
-                pass  # whoever waits looks once a second, hint or no hint
             self._stands.clear()
             self._closed.wait(PAUSE)
 

@@ -294,9 +294,8 @@ class HttpStore:
                 return VERBS[verb].answer.decode(answer.body)
             partly = VERBS[verb].partly.decode(answer.body)
         except ValueError as error:
-            raise SchemaError(
-                f"{self._address.shown}: an answer is not understood: {error}"
-            ) from error
+            told = f"{self._address.shown}: expected an answer of this version: {error}"
+            raise SchemaError(told) from error
         raise PartlyUnavailable(partly.message, partly.answer, partly.missed)
 
     def _not_open(self) -> StoreUnavailable:

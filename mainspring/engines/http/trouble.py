@@ -79,7 +79,7 @@ _BY_STATUS: dict[int, type[MainspringError]] = {
     504: StoreUnavailable,
     507: StoreFull,
 }
-"""What an answer means that nobody but the status tells of: one of another server, or of a proxy."""
+"""What an answer means of which only the status tells: that of another server, or of a proxy."""
 
 _decode = msgspec.json.Decoder(Problem).decode
 
