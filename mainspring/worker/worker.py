@@ -45,6 +45,12 @@ MORE_SPOTS = 2_000
 """Jobs that a place can hold beyond its threads, coroutines and read-ahead: items of batches."""
 
 
+NO_APP = (
+    'app: expected "module:attribute", by which child processes can import the app, got none;'
+    " say app=..., or in_process=True to run jobs in this process"
+)
+
+
 class Worker:
     """A worker. `run` blocks, `start` and `stop` go with a thread, `with` and `async with` too.
 
@@ -89,15 +95,11 @@ class Worker:
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
         _check("threads", threads, 10_000)
         _check("tasks", tasks, 100_000)
-        if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
-            raise ConfigError(f"read_ahead: expected 0 to 100,000, got {read_ahead!r}")
+        _check("read_ahead", read_ahead, 100_000, least=0)
         if in_process and program is None:
             raise ConfigError("in_process: expected the app itself as `program`, got none")
         if not in_process and app is None:
-            raise ConfigError(
-                'app: expected "module:attribute", by which child processes can import the app,'
-                " got none; say app=..., or in_process=True to run jobs in this process"
-            )
+            raise ConfigError(NO_APP)
         self._lease = microseconds(lease, "lease")
         if not SHORTEST_LEASE <= self._lease <= 86_400_000_000:
             raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
@@ -328,10 +330,8 @@ class Worker:
         if store is None and self._url is None and self._in_process and self._program:
             store = self._program.store
         if store is None:
-            at_app = self._url is None or self._url == url
-            self._own_store = open_store(
-                self._url or url, self._api_key or (api_key if at_app else None)
-            )
+            key = self._api_key if self._url else api_key
+            self._own_store = open_store(self._url or url, key)
             return self._own_store
         store.open()
         return store
@@ -385,6 +385,6 @@ def _is_child() -> bool:
     return spec is not None and spec.name == "mainspring.worker.child"
 
 
-def _check(what: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ConfigError(f"{what}: expected 1 to {most:,}, got {value!r}")
+def _check(what: str, value: Any, most: int, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(f"{what}: expected {least} to {most:,}, got {value!r}")
