@@ -17,6 +17,7 @@ from bench import (
     hogs,
     latency,
     processes,
+    remote,
     server,
     sustained,
 )
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "endurance": endurance.run,
     "depth": depth.run,
     "server": server.run,
+    "remote": remote.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }
