@@ -94,13 +94,8 @@ class Worker:
         _check("tasks", tasks, 100_000)
         if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
             raise ConfigError(f"read_ahead: expected 0 to 100,000, got {read_ahead!r}")
-        if in_process and program is None:
-            raise ConfigError("in_process: expected the app itself as `program`, got none")
-        if not in_process and app is None and command is None:
-            raise ConfigError(
-                'app: expected "module:attribute", by which child processes can import the app,'
-                " got none; say app=..., or in_process=True to run jobs in this process"
-            )
+        if command is None:
+            _check_source(program, app, in_process)
         self._lease = microseconds(lease, "lease")
         if not SHORTEST_LEASE <= self._lease <= 86_400_000_000:
             raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
@@ -350,6 +345,17 @@ def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:
             f" {HIGHEST_PRIORITY}, got {bounds!r}"
         )
     return lowest, highest
+
+
+def _check_source(program: Program | None, app: str | None, in_process: bool) -> None:
+    """There must be something to find the tasks in."""
+    if in_process and program is None:
+        raise ConfigError("in_process: expected the app itself as `program`, got none")
+    if not in_process and app is None:
+        raise ConfigError(
+            'app: expected "module:attribute", by which child processes can import the app,'
+            " got none; say app=..., or in_process=True to run jobs in this process"
+        )
 
 
 def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, Scaling]:
