@@ -1,11 +1,12 @@
 """What was asked: bodies and query strings, read within limits into structs."""
 
 import asyncio
-from typing import Any, Generic, TypeVar, get_origin
+from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
 from msgspec.json import Decoder
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from mainspring.codec import misfit
 from mainspring.server.problems import Problem
@@ -13,7 +14,7 @@ from mainspring.server.problems import Problem
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
-JSON = "application/json"
+JSON = b"application/json"
 
 LARGEST_BODY = 8_000_000
 """Bytes."""
@@ -42,18 +43,23 @@ def header(request: Request, name: bytes, otherwise: str = "") -> str:
 
 async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
-    return _decoded(await bytes_of(request), decoder)
+    if request.scope[GIVEN].get(b"content-type") != JSON:
+        _take_only(JSON.decode(), header(request, b"content-type"))
+    return _decoded(await _read(request, LARGEST_BODY), decoder)
 
 
-async def bytes_of(request: Request, media_type: str = JSON, largest: int = LARGEST_BODY) -> bytes:
+async def bytes_of(request: Request, media_type: str, largest: int) -> bytes:
     """The body of a request, which must be of that type and size."""
-    kind = header(request, b"content-type")
-    if kind != media_type and (kind := kind.partition(";")[0].strip().lower()) != media_type:
+    _take_only(media_type, header(request, b"content-type"))
+    return await _read(request, largest)
+
+
+def _take_only(media_type: str, kind: str) -> None:
+    if kind.partition(";")[0].strip().lower() != media_type:
         got = ascii(kind) if kind else "none"
         raise Problem(
             415, "unsupported-media-type", f"expected Content-Type: {media_type}, got {got}"
         )
-    return await _read(request, largest)
 
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
@@ -65,17 +71,18 @@ async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
 
 
 async def _read(request: Request, largest: int) -> bytes:
-    declared = header(request, b"content-length", "0")
-    if int(declared if declared.isdecimal() else 0) > largest:
-        raise _too_large(declared, largest)
-    data, more = await _chunk(request)
-    if not more:
-        return data
+    declared = request.scope[GIVEN].get(b"content-length", b"0")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > largest):
+        raise _too_large(declared.decode(), largest)
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return cast(bytes, message.get("body", b""))
+    data, more = _chunk(message)
     chunks, received = [data], len(data)
     try:
         async with asyncio.timeout(SLOWEST_BODY):
             while more:
-                data, more = await _chunk(request)
+                data, more = _chunk(await request.receive())
                 chunks.append(data)
                 received += len(data)
                 if received > largest:
@@ -86,8 +93,7 @@ async def _read(request: Request, largest: int) -> bytes:
     return b"".join(chunks)
 
 
-async def _chunk(request: Request) -> tuple[bytes, bool]:
-    message = await request.receive()
+def _chunk(message: Message) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)

@@ -91,7 +91,8 @@ class Host:
         batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
         slots = {**self._sizes, "batch": sum(batches)}
         places: dict[str, int] = {kind: slots[kind] for kind in here}
-        return Hello(dict(kinds), places, self._program.url, self._program.api_key)
+        key = self._program.api_key
+        return Hello(dict(kinds), places, self._program.url, api_key=key)
 
     def receive(self, order: Order) -> None:
         """Do what the parent says. Called by one thread."""
