@@ -1,10 +1,12 @@
-"""A mainspring server for many stores at once: `URL/FOLDER` is the one in the file of that folder.
+"""Mainspring servers, as programs of their own.
 
-A program of its own, so that it shares no interpreter with whoever asks. It trusts its callers: who
-tries out a store says what time it is.
+One of them is for many stores at once: `URL/FOLDER` is the one in the file of that folder. It
+trusts its callers: who tries out a store says what time it is.
 """
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +29,45 @@ KEPT = 8
 """Stores that stay open: more than a test has."""
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server:
+    """`mainspring serve` over a store, which can be ended and started again on its port."""
+
+    def __init__(self, store: str, *options: str) -> None:
+        self._store = store
+        self._options = options
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, or start again on the same port, and wait until it listens."""
+        command = [sys.executable, "-m", "mainspring", "--url", self._store, "serve"]
+        command += ["--port", str(self._port), *self._options]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+        assert self._process.stderr is not None
+        told = self._process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
+        assert found, told
+        self._port = int(found[1])
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.stop(signal.SIGKILL)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it."""
+        with self._process as process:
+            process.send_signal(number)
 
 
 def server_url(folder: Path) -> str:

@@ -104,7 +104,7 @@ class HttpStore:
             warnings += ("the API key crosses the network for all to read: use https://",)
         behind = f"{there.engine} {there.version}" + (f", {there.place}" if there.place else "")
         return msgspec.structs.replace(
-            there, engine="http", version=f"over {behind}", place="", warnings=warnings
+            there, engine="http", version=f"a server over {behind}", place="", warnings=warnings
         )
 
     # --- produce and work -------------------------------------------------------------------
