@@ -132,7 +132,7 @@ class Waiter:
             whole = hinted or began - polled >= POLL
             with self._lock:
                 ids, self._new = list(self._waits) if whole else self._new, []
-                bells = list(self._bells) if whole else []
+                bells = list(self._bells) if hinted else []
             self._look(ids)
             _tell((bell.loop, bell.ring) for bell in bells)
             if whole:

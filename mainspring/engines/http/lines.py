@@ -31,7 +31,7 @@ IDLE = 30.0
 
 MOST_IDLE = 16
 
-AWAY = (502, 503, 504)
+AWAY = (429, 502, 503, 504)
 """What a server, or what stands before it, answers while nobody can do what is asked."""
 
 Line = http.client.HTTPConnection
