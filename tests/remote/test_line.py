@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mainspring.cells import Add
 from mainspring.engines import open_store
 from mainspring.engines.http.store import HttpStore
 from mainspring.errors import StoreUnavailable
@@ -94,6 +95,26 @@ def test_an_exchange_whose_answer_was_lost_gives_the_same_jobs(
     assert near.counts()["default"][State.COMPLETED] == 2
     assert near.counts()["default"][State.PENDING] == 1
     far.close()
+
+
+def test_an_increment_whose_answer_was_lost_is_not_made_again(
+    far: Store, wire: Wire, near: Store
+) -> None:
+    wire.to_lose = 1
+    with pytest.raises(StoreUnavailable, match="it may have been done all the same"):
+        far.kv_add([Add("n", 1)])
+    assert near.kv_add([Add("n", 0)]) == [1]
+    far.close()
+
+
+def test_a_call_that_must_not_be_made_twice_does_not_meet_a_line_that_was_cut(
+    server: Server, store: Store
+) -> None:
+    """The line was kept open while the server was started anew."""
+    assert store.kv_add([Add("n", 1)]) == [1]
+    server.kill()
+    server.start()
+    assert store.kv_add([Add("n", 1)]) == [2]
 
 
 def test_a_call_outlasts_a_restart_of_the_server(server: Server, store: Store) -> None:
@@ -239,6 +260,7 @@ def test_outcomes_too_large_for_one_call_go_in_several(store: HttpStore, near: S
 FORK = """
 import os, sys
 from mainspring import Mainspring
+from mainspring.cells import Add
 from mainspring.engines import open_store
 from tests.contract.stage import new
 store = open_store(sys.argv[1])

@@ -1,15 +1,15 @@
 """Lines: connections to one server, kept open and shared by all threads of a process.
 
-Every call may be made twice: ids and tokens are the caller's own. So whatever becomes of a
-connection, the call is made again, for a short while.
+What may be made twice, since ids and tokens are the caller's own, is made again for a short while,
+whatever becomes of a connection. What may not is not made again once it has been sent.
 """
 
 import http.client
 import os
+import select
 import ssl
 import threading
 import time
-from collections.abc import Mapping
 from email.message import Message
 from functools import cached_property
 from typing import NamedTuple
@@ -56,6 +56,18 @@ class Answer(NamedTuple):
         return float(told) if told.isdecimal() else None
 
 
+class Wish(NamedTuple):
+    """A request. `kind` is the media type of its body, `timeout` in seconds; `repeatable` says
+    whether it may be made twice."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    kind: str = ""
+    timeout: float = TIMEOUT
+    repeatable: bool = True
+
+
 class Lines:
     """Connections to one server. Thread-safe; after a fork each process has its own."""
 
@@ -66,15 +78,12 @@ class Lines:
         self._idle: list[tuple[Line, float]] = []
         self._pid = os.getpid()
 
-    def ask(
-        self, method: str, path: str, body: bytes | None, kind: str, timeout: float = TIMEOUT
-    ) -> Answer:
+    def ask(self, wish: Wish) -> Answer:
         """The answer to a request; `StoreUnavailable` if none can be had."""
-        headers = self._headers | ({"Content-Type": kind} if body is not None else {})
-        end, pause = time.monotonic() + min(PATIENCE, timeout), FIRST_PAUSE
+        end, pause = time.monotonic() + min(PATIENCE, wish.timeout), FIRST_PAUSE
         while True:
             try:
-                answer = self._once(method, path, body, headers, timeout)
+                answer = self._once(wish)
             except TimeoutError:
                 raise self.away("no answer in time") from None
             except (OSError, http.client.HTTPException) as error:
@@ -83,7 +92,9 @@ class Lines:
                 wait = pause
             else:
                 told = answer.retry_after
-                if answer.status not in AWAY or told is None or time.monotonic() + told > end:
+                if answer.status not in AWAY or told is None or not wish.repeatable:
+                    return answer
+                if time.monotonic() + told > end:
                     return answer
                 wait = told
             time.sleep(wait)
@@ -112,36 +123,27 @@ class Lines:
         for line, _ in idle if self._pid == os.getpid() else ():
             line.close()
 
-    def _once(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        timeout: float,
-    ) -> Answer:
+    def _once(self, wish: Wish) -> Answer:
         line = self._taken()
-        while line is not None:
-            try:
-                return self._told(line, method, path, body, headers, timeout)
-            except (ConnectionError, http.client.HTTPException):
-                line = self._taken()  # the server has hung up while nobody looked
-        return self._told(self._new(), method, path, body, headers, timeout)
-
-    def _told(
-        self,
-        line: Line,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        timeout: float,
-    ) -> Answer:
+        if line is None:
+            line = self._new()
+            line.connect()
+        line.sock.settimeout(wish.timeout)
         try:
-            if line.sock is None:
-                line.connect()
-            line.sock.settimeout(timeout)
-            line.request(method, self.address.prefix + path, body, headers)
+            return self._told(line, wish)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            if wish.repeatable:
+                raise
+            raise self.away(f"{_words(error)}; it may have been done all the same") from error
+
+    def _told(self, line: Line, wish: Wish) -> Answer:
+        headers = (
+            self._headers if wish.body is None else self._headers | {"Content-Type": wish.kind}
+        )
+        try:
+            line.request(wish.method, self.address.prefix + wish.path, wish.body, headers)
             response = line.getresponse()
             answer = Answer(response.status, response.headers, response.read())
         except BaseException:
@@ -156,19 +158,16 @@ class Lines:
         return answer
 
     def _taken(self) -> Line | None:
-        """The line that was used last, if there is one that may still be used."""
+        """The line that was used last of those that still stand, if there is one."""
         with self._lock:
             if self._pid != os.getpid():
                 # They belong to the process that this one was forked off.
                 self._pid, self._idle = os.getpid(), []
-            if not self._idle:
-                return None
-            line, since = self._idle.pop()
-            if time.monotonic() < since + IDLE:
-                return line
-            stale, self._idle = [line, *(each for each, _ in self._idle)], []
-        for each in stale:
-            each.close()
+            while self._idle:
+                line, since = self._idle.pop()
+                if time.monotonic() < since + IDLE and not _says_something(line):
+                    return line
+                line.close()
         return None
 
     def _new(self) -> Line:
@@ -180,6 +179,13 @@ class Lines:
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         return ssl.create_default_context()
+
+
+def _says_something(line: Line) -> bool:
+    """Whether an idle line has something to say: that can only be its end."""
+    poll = select.poll()
+    poll.register(line.sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _words(error: Exception) -> str:

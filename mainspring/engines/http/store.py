@@ -10,7 +10,7 @@ from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
 from mainspring.engines.http.address import address, key
 from mainspring.engines.http.ears import Ears
-from mainspring.engines.http.lines import TIMEOUT, Lines
+from mainspring.engines.http.lines import TIMEOUT, Lines, Wish
 from mainspring.engines.http.trouble import trouble
 from mainspring.errors import (
     KeyRefused,
@@ -51,6 +51,9 @@ from mainspring.verbs import LARGEST_CALL, MEDIA_TYPE, PROTOCOL, VERBS, Greeting
 
 PATIENT = 600.0
 """Seconds for verbs whose work grows with what is in the store."""
+
+ONCE = frozenset({"cancel", "replay", "delete", "kv_set", "kv_add", "kv_touch", "kv_delete"})
+"""What would do more, or answer otherwise, if it were done twice."""
 
 _read_greeting = msgspec.json.Decoder(Greeting).decode
 
@@ -286,7 +289,8 @@ class HttpStore:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
             )
-        answer = lines.ask("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout)
+        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, verb not in ONCE)
+        answer = lines.ask(wish)
         if answer.kind != MEDIA_TYPE:
             raise trouble(self._address.shown, answer)
         try:
@@ -305,7 +309,7 @@ class HttpStore:
 def _greet(lines: Lines) -> None:
     """See who is there, and whether we understand each other."""
     place = lines.address.shown
-    answer = lines.ask("GET", "/store", None, "")
+    answer = lines.ask(Wish("GET", "/store"))
     if answer.status != 200:
         raise trouble(place, answer)
     try:
