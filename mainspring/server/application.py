@@ -10,6 +10,7 @@ from mainspring.app import Mainspring
 from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
+from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
@@ -32,4 +33,5 @@ def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
 
     nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes)
     routes = [route for noun in nouns for route in noun(service).routes()]
+    routes += OpenApiRoutes(routes).routes()
     return Guard(Paths(Router(routes, redirect_slashes=False, lifespan=lifespan)), hosts)

@@ -18,10 +18,10 @@ LONGEST_URL = 8_000
 
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """Of every answer: browsers neither frame, guess nor keep what comes from here."""
 
 READING = frozenset({"GET", "HEAD"})
@@ -53,6 +53,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [*message["headers"], *HEADERS]
+                if POLICY[0] not in dict(message["headers"]):  # a page says what itself may load
+                    message["headers"].append(POLICY)
             return send(message)
 
         try:
