@@ -62,6 +62,7 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "keys": "keys",
     "copy": "move",
     "demo": "demo",
 }

@@ -48,6 +48,9 @@ async def body(request: Request, decoder: Decoder[T]) -> T:
         raise Problem(
             415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
         )
+    if (packed := header(request, b"content-encoding", "identity")) != "identity":
+        detail = f"expected a body as it is, without Content-Encoding, got {packed!a}"
+        raise Problem(415, "unsupported-media-type", detail, {"Accept-Encoding": "identity"})
     return _decoded(await _read(request), decoder)
 
 

@@ -1,16 +1,17 @@
 """Paths: what can be asked at each, with the scope it takes and the forms that go in and out."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from mainspring.server.callers import Permission, caller_of
+from mainspring.keys import Permission
+from mainspring.server.callers import caller_of
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -42,6 +43,17 @@ def path(place: str, **operations: Operation) -> Route:
     if "GET" in operations:
         operations["HEAD"] = operations["GET"]
     return Route(place, Operations(operations), methods=list(operations))
+
+
+def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
+    """The paths of which nothing needs a key."""
+    return frozenset(
+        route.path
+        for route in routes
+        if isinstance(route, Route)
+        and isinstance(route.app, Operations)
+        and all(each.permission is Permission.OPEN for each in route.app.by_method.values())
+    )
 
 
 class Operations:
