@@ -13,7 +13,7 @@ from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.keys import KeyRoutes
-from mainspring.server.paths import open_paths
+from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.tasks import TaskRoutes
@@ -37,8 +37,9 @@ def over(service: Service, terms: Terms) -> ASGIApp:
         yield
         service.close()
 
-    router = Router(routes_over(service), redirect_slashes=False, lifespan=lifespan)
-    return Guard(router, service, terms, open_paths(router.routes))
+    routes = routes_over(service)
+    paths = Paths(Router(routes, redirect_slashes=False, lifespan=lifespan))
+    return Guard(paths, service, terms, open_paths(routes))
 
 
 def routes_over(service: Service) -> list[BaseRoute]:

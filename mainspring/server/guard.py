@@ -1,9 +1,10 @@
 """Guard: what every request passes before its route, and every answer on its way back."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from itertools import chain
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,7 +72,8 @@ class Guard:
             if self._peers is not None:
                 self._peers.correct(scope)
             self._admit(scope)
-            passage.caller = await self._identify(scope)
+            if self._rates is not None or not self.keyring.idle():
+                passage.caller = await self._identify(scope)
             scope["app"] = self  # so that routing raises what it has to say
             inner_receive = passage.receive if scope["type"] == "websocket" else receive
             await self._inner(scope, inner_receive, passage.send)
@@ -89,7 +91,7 @@ class Guard:
         if len(scope["path"]) + len(scope["query_string"]) > LONGEST_URL:
             raise Problem(414, "uri-too-long", f"expected at most {LONGEST_URL:,} characters")
         headers = scope["headers"]
-        size = sum(len(name) + len(value) for name, value in headers)
+        size = len(b"".join(chain.from_iterable(headers)))
         if len(headers) > MOST_HEADERS or size > LARGEST_HEADERS:
             raise Problem(
                 431,
@@ -151,16 +153,22 @@ class Passage:
         self._send = send
         self._looked = time.monotonic()
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """What the route says, if it is still to be heard."""
         if time.monotonic() - self._looked > LASTING:
-            await self._look_again()
-        kind = message["type"]
-        if kind in STARTS:
+            return self._send_if_it_holds(message)
+        return self._pass(message)
+
+    def _pass(self, message: Message) -> Awaitable[None]:
+        if message["type"] in STARTS:
             self.begun = True
             self.status = message.get("status", 101)
             message["headers"] = [*message.get("headers", ()), *HEADERS]
-        await self._send(message)
+        return self._send(message)
+
+    async def _send_if_it_holds(self, message: Message) -> None:
+        await self._look_again()
+        await self._pass(message)
 
     async def receive(self) -> Message:
         """What comes over a WebSocket."""

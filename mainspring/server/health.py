@@ -42,14 +42,17 @@ class HealthRoutes:
 
     async def health(self, request: Request) -> Response:
         """200 if the store answers and somebody runs its jobs, else 503 and why not."""
-        reasons, stats = await self._service.ask(self._judged, caller_of(request))
-        return self._verdict(reasons, {"stats": stats})
+        caller = caller_of(request)
+        reasons, stats = await self._service.ask(self._judged, caller)
+        return self._verdict(caller, reasons, {"stats": stats})
 
     async def ready(self, request: Request) -> Response:
         """200 if the store answers, else 503 and why not: for what sends requests to servers."""
-        return self._verdict(await self._service.ask(self._unready), {})
+        return self._verdict(caller_of(request), await self._service.ask(self._unready), {})
 
-    def _verdict(self, reasons: list[str], more: dict[str, Any]) -> Response:
+    def _verdict(self, caller: Caller, reasons: list[str], more: dict[str, Any]) -> Response:
+        if not caller.may(Permission.READ):
+            reasons = [reason.partition(":")[0] for reason in reasons]  # no names of machines
         told = {
             "status": "unhealthy" if reasons else "healthy",
             "reasons": reasons,

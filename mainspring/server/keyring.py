@@ -45,6 +45,12 @@ class Keyring:
         self._renewals: dict[str, asyncio.Task[Known]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def idle(self) -> bool:
+        """Whether it is known that nobody needs a key."""
+        return not self._needed and (
+            not self._until_one_exists or time.monotonic() - self._looked < STALE
+        )
+
     async def caller(self, authorization: bytes | None) -> Caller:
         """Who shows this; a `Problem` unless it is a key that holds, or none is needed."""
         if not (self._needed or await self._has_become_needed()):
@@ -74,7 +80,7 @@ class Keyring:
 
     async def _has_become_needed(self) -> bool:
         """Whether there is a key by now. Once there is one, none is enough no more."""
-        if not self._until_one_exists or time.monotonic() - self._looked < STALE:
+        if self.idle():
             return False
         async with self._looking:
             began = time.monotonic()

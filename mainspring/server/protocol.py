@@ -2,12 +2,13 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL
 from mainspring.server.problems import SOON, Problem
+from mainspring.server.together import Together
 
 SLOWEST_HEADERS = 10.0
 """Seconds from when a connection, or a request in it, began to the last header."""
@@ -29,7 +30,7 @@ class Connection(HttpToolsProtocol):
         self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Together(transport, self.loop)))
         if self._most is not None and len(self.connections) > self._most:
             detail = f"{self._most:,} connections are open"
             self._end(Problem(503, "busy", detail, SOON))
