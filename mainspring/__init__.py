@@ -38,6 +38,7 @@ from mainspring.errors import (
     UniqueTaken,
     UnknownDependency,
     UnknownJob,
+    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -45,6 +46,7 @@ from mainspring.errors import (
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.keys import Key, Keys, NewKey
 from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
@@ -73,12 +75,15 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "Key",
     "KeyValue",
+    "Keys",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
     "Message",
     "NewJob",
+    "NewKey",
     "NotBound",
     "NotImmediate",
     "NotInteger",
@@ -111,6 +116,7 @@ __all__ = [
     "UniqueTaken",
     "UnknownDependency",
     "UnknownJob",
+    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
