@@ -39,6 +39,7 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "posts",
         "urls",
     )
 }
@@ -98,7 +99,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv"),
+        *("intake", "workflow", "kv", "topics", "relay", "patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}
