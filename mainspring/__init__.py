@@ -26,6 +26,7 @@ from mainspring.errors import (
     ResultTooLarge,
     RetryAfter,
     SchemaError,
+    SlowSubscriber,
     Snooze,
     Steering,
     StoreDamaged,
@@ -55,6 +56,7 @@ from mainspring.pull import Published, Queue
 from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+from mainspring.topics import Post, Subscription, Topics
 
 __version__ = "0.1.0"
 
@@ -91,6 +93,7 @@ __all__ = [
     "PartlyUnavailable",
     "PayloadTooLarge",
     "Policies",
+    "Post",
     "Published",
     "Queue",
     "RateLimited",
@@ -100,6 +103,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "SchemaError",
+    "SlowSubscriber",
     "Snooze",
     "State",
     "Steering",
@@ -107,10 +111,12 @@ __all__ = [
     "StoreFull",
     "StoreGone",
     "StoreUnavailable",
+    "Subscription",
     "SyncTask",
     "Task",
     "TaskError",
     "Tasks",
+    "Topics",
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",

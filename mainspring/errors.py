@@ -16,7 +16,8 @@ MainspringError
 │   ├── UnknownJob            no job has that id
 │   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
 │   ├── UnknownKey            no key has that id
-│   └── InvalidState          the job's state does not allow this
+ │   ├── InvalidState          the job's state does not allow this
+ │   └── SlowSubscriber        a subscription was ended that did not take what came
 ├── the store's answer
 │   ├── IdConflict            the id exists with other content
 │   ├── UniqueTaken           a unique key is held by another job
@@ -122,6 +123,16 @@ class UnknownKey(MainspringError, LookupError):
 
 class InvalidState(MainspringError):
     """The job's state does not allow what was asked."""
+
+
+class SlowSubscriber(MainspringError):
+    """A subscription was ended: more was published than is held for one that does not take it.
+    `missed` posts did not reach it; behind `position` another one may still find them."""
+
+    def __init__(self, message: str, missed: int = 0, position: str = "") -> None:
+        super().__init__(message)
+        self.missed = missed
+        self.position = position
 
 
 class IdConflict(MainspringError):

@@ -26,6 +26,7 @@ from mainspring.job import (
     State,
     Transition,
 )
+from mainspring.posts import Posts
 from mainspring.presence import Member as Member
 from mainspring.presence import Presence as Presence
 from mainspring.presence import Slowest as Slowest
@@ -226,7 +227,7 @@ class Signal(Protocol):
         ...
 
 
-class Store(Cells, Protocol):
+class Store(Cells, Posts, Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
     when the place is not ours; each verb's own are named at the verb.
 

@@ -39,6 +39,7 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "posts",
         "urls",
     )
 }
@@ -99,7 +100,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv", "keys"),
+        *("intake", "workflow", "kv", "keys", "topics", "relay", "patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

@@ -11,6 +11,7 @@ _TYPES = {
         (
             *("meta", "body", "at", "id", "count", "span", "queue", "policy", "grant", "holds"),
             *("unique", "result", "progress", "mortal", "worker", "knows", "wanted", "kv"),
+            *("post", "post:at"),
         ),
         b"hash",
     ),
