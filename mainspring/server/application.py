@@ -10,6 +10,8 @@ from mainspring.app import Mainspring
 from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
+from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.paths import Paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.tasks import TaskRoutes
@@ -29,6 +31,6 @@ def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
         yield
         service.close()
 
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes)
+    nouns = (TaskRoutes, EventRoutes, QueueRoutes, KeyValueRoutes, WorkerRoutes, HealthRoutes)
     routes = [route for noun in nouns for route in noun(service).routes()]
-    return Guard(Router(routes, redirect_slashes=False, lifespan=lifespan), hosts)
+    return Guard(Paths(Router(routes, redirect_slashes=False, lifespan=lifespan)), hosts)

@@ -1,8 +1,9 @@
 """Guard: what every request passes before its route, and every answer on its way back."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
+from itertools import chain
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,12 +48,12 @@ class Guard:
             return
         begun = False
 
-        async def secured(message: Message) -> None:
+        def secured(message: Message) -> Awaitable[None]:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
+            return send(message)
 
         try:
             self._admit(scope)
@@ -69,7 +70,7 @@ class Guard:
         if len(scope["path"]) + len(scope["query_string"]) > LONGEST_URL:
             raise Problem(414, "uri-too-long", f"expected at most {LONGEST_URL:,} characters")
         headers = scope["headers"]
-        size = sum(len(name) + len(value) for name, value in headers)
+        size = len(b"".join(chain.from_iterable(headers)))
         if len(headers) > MOST_HEADERS or size > LARGEST_HEADERS:
             raise Problem(
                 431,

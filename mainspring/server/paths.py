@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from mainspring.server.callers import Permission, caller_of
@@ -56,3 +56,22 @@ class Operations:
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
         await response(scope, receive, send)
+
+
+class Paths:
+    """A router that finds paths without parameters at once."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._fixed = {
+            route.path: route.app
+            for route in router.routes
+            if isinstance(route, Route) and "{" not in route.path
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operations = self._fixed.get(scope.get("path", "")) if not scope.get("root_path") else None
+        if isinstance(operations, Operations) and scope["method"] in operations.by_method:
+            await operations(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)

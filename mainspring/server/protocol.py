@@ -1,11 +1,12 @@
 """Protocol: a connection that must send its headers within bounds of time and size."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mainspring.server.guard import LARGEST_HEADERS, LONGEST_URL
+from mainspring.server.together import Together
 
 SLOWEST_HEADERS = 10.0
 """Seconds from when a connection, or a request in it, began to the last header."""
@@ -22,7 +23,7 @@ class Connection(HttpToolsProtocol):
     _head = 0
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Together(transport, self.loop)))
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
