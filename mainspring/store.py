@@ -114,6 +114,8 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     `keep_completed`, `keep_cancelled` and `keep_failed` say how long ended jobs are kept.
     `by_hand` says that the queue was given a message (a job of the task `MESSAGE`): only claims
     that name the queue take from it.
+    `max_retries`, `retry_delays` (empty: as `Backoff` does) and `ack_deadline`, the lease, are for
+    messages and consumers that bring none. At most `max_depth` jobs may wait; 0: any number.
     """
 
     name: str
@@ -123,6 +125,10 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     keep_completed: int = 86_400_000_000
     keep_cancelled: int = 86_400_000_000
     keep_failed: int = 14 * 86_400_000_000
+    max_retries: int = 3
+    retry_delays: tuple[int, ...] = ()
+    ack_deadline: int = 30_000_000
+    max_depth: int = 0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -134,6 +140,30 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep_completed: int | None = None
     keep_cancelled: int | None = None
     keep_failed: int | None = None
+    max_retries: int | None = None
+    retry_delays: tuple[int, ...] | None = None
+    ack_deadline: int | None = None
+    max_depth: int | None = None
+
+
+class Traffic(Struct, frozen=True, kw_only=True):
+    """What waits in a queue, and what ever went through it.
+
+    `depth` jobs wait in whatever way, `running` are held, by so many `consumers` (or workers),
+    `dead_letters` have failed for good. The totals count from the queue's beginning: jobs
+    `published`, `consumed` (claims), `acked` (completed) and `dead_lettered`, and how long those
+    consumed had `waited` in all (microseconds).
+    """
+
+    depth: int = 0
+    running: int = 0
+    consumers: int = 0
+    dead_letters: int = 0
+    published: int = 0
+    consumed: int = 0
+    acked: int = 0
+    dead_lettered: int = 0
+    waited: int = 0
 
 
 class Minute(Struct, frozen=True, kw_only=True):
@@ -272,8 +302,8 @@ class Store(Cells, Posts, Protocol):
         but if jobs of this call wait on each other, it raises and nothing is stored.
         With `connection` it is part of the caller's transaction. One of an event loop's comes
         from a thread, as `transactions.OnLoop`; here as in `transaction`.
-        `IdConflict`, `UniqueTaken`, `UnknownDependency`, `NotImmediate`, `InvalidArguments` (a
-        cycle).
+        `IdConflict`, `UniqueTaken`, `UnknownDependency`, `QueueFull` (more would wait in a queue
+        than its `max_depth`), `NotImmediate`, `InvalidArguments` (a cycle).
         """
         ...
 
@@ -387,6 +417,14 @@ class Store(Cells, Posts, Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """All queues there are, by name."""
+        ...
+
+    def traffic(self, queue: str) -> Traffic:
+        """What waits in a queue, and what went through it; all 0 if there is none of that name.
+
+        `consumed` and `waited` may lack the last second of other processes, and of one that was
+        killed; the rest is exact.
+        """
         ...
 
     def position(self, id: bytes) -> int | None:

@@ -46,6 +46,7 @@ from mainspring.store import (
     ShardInfo,
     ShardQueue,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -209,6 +210,9 @@ class ShardsStore:
 
     def queues(self) -> list[QueueInfo]:
         return reading.queues(self._ring)
+
+    def traffic(self, queue: str) -> Traffic:
+        return reading.traffic(self._ring, queue)
 
     def position(self, id: bytes) -> int | None:
         shard = self._shard_of(id)
