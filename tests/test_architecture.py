@@ -40,6 +40,7 @@ VALUES = {
         "dossier",
         "cells",
         "posts",
+        "sharded",
         "urls",
     )
 }

@@ -30,6 +30,7 @@ from mainspring.job import (
     Transition,
 )
 from mainspring.posts import Cursor, NewPost, Page
+from mainspring.sharded import ShardInfo, ShardQueue
 from mainspring.store import (
     Claim,
     Counts,
@@ -43,8 +44,6 @@ from mainspring.store import (
     Pulse,
     QueueInfo,
     Settings,
-    ShardInfo,
-    ShardQueue,
     Signal,
     Traffic,
     Wanted,
