@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring import __version__
+from mainspring.keys import Permission
 from mainspring.server.answers import answer
-from mainspring.server.callers import Permission
 from mainspring.server.docs import POLICY, page
 from mainspring.server.paths import Events, Operation, Operations, Page, path, read
 from mainspring.server.problems import MEDIA_TYPE, ProblemShown
