@@ -34,10 +34,12 @@ from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
+from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
+from mainspring.topics import Topics
 from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
 
@@ -155,10 +157,10 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = ()) -> Asgi:
-        """The jobs API as an ASGI application, for requests to loopback hosts and `hosts`, from
-        whomever; `ConfigError` without the extra `server`."""
-        return application(self, hosts)
+    def asgi(self, *, hosts: Sequence[str] = (), keys: bool | None = None) -> Asgi:
+        """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
+        as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
+        return application(self, hosts, keys)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -268,6 +270,16 @@ class Mainspring(Operations):
     def leases(self) -> Leases:
         """Who keeps the leases of messages."""
         return self._open().leases
+
+    @property
+    def topics(self) -> Topics:
+        """Publishing and subscribing, by the same store."""
+        return Topics(self)
+
+    @property
+    def relay(self) -> Relay:
+        """Who reads what is published on topics."""
+        return self._open().relay
 
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""

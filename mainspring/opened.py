@@ -1,18 +1,16 @@
-"""Opened: a store that an app has opened in this process, and the threads that serve it."""
+"""Opened: a store, and the threads that serve it in this process."""
 
 import os
 
 from mainspring.intake import Intake
 from mainspring.leases import Leases
+from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.store import Store
 
 
 class Opened:
-    """A store, who waits for it, who brings jobs together, and who keeps leases of messages.
-
-    `pid` is whose threads these are: a process that was forked off has none of them.
-    """
+    """What an app has from its first use until it is closed."""
 
     def __init__(self, store: Store, name: str) -> None:
         self.pid = os.getpid()
@@ -20,10 +18,12 @@ class Opened:
         self.waiter = Waiter(store, name)
         self.intake = Intake(store, name)
         self.leases = Leases(store, name)
+        self.relay = Relay(store, name)
 
     def close(self) -> None:
-        """Store what was accepted and let go of everything."""
+        """Store what was accepted, have the threads end, and let go of the store."""
         self.intake.close()
         self.leases.close()
         self.waiter.close()
+        self.relay.close()
         self.store.close()

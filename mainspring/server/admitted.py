@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
+from mainspring import patterns
 from mainspring.codec import RAW
 from mainspring.durations import DAY, LATEST
 from mainspring.errors import InvalidArguments, PayloadTooLarge
 from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, NewJob, Policy, State, Transition
-from mainspring.options import LATEST_VERSION, LONGEST_KEY, MOST_TAGS, header, text, texts
+from mainspring.options import LATEST_VERSION, LONGEST_KEY, headers_of, text, texts
 from mainspring.retry import MOST_RETRIES
 from mainspring.store import Grant
 
@@ -36,6 +37,10 @@ def arguments(given: Mapping[str, Any], largest: int) -> None:
         job(new, largest)
     for dossier in given.get("dossiers", ()):
         job(dossier.job, largest)
+    for post in given.get("new", ()):
+        patterns.topic(post.topic)
+        headers_of(post.headers, "headers")
+        _payload(post.body, f"topic {post.topic!r}", largest)
     for end in given.get("transitions", ()):
         _transition(end)
     if (wish := given.get("claim")) is not None:
@@ -65,13 +70,11 @@ def job(new: NewJob[Any], largest: int) -> None:
     if any(len(edge.parent) != 16 for edge in new.edges):
         raise InvalidArguments("depends_on: expected ids of 16 bytes")
     if new.headers:
-        _within("headers", len(new.headers), 0, MOST_TAGS)
-        for name, value in new.headers.items():
-            header(value, f"headers[{text(name, 'headers')!r}]")
+        headers_of(new.headers, "headers")
     if new.tags:
         texts(new.tags, "tags")
     _policy(new.policy)
-    _payload(new, largest)
+    _payload(new.payload, new.task, largest)
 
 
 @lru_cache(1024)
@@ -97,16 +100,16 @@ def _policy(policy: Policy) -> None:
         _within("backoff", value, 0, LATEST)
 
 
-def _payload(new: NewJob[Any], largest: int) -> None:
-    if len(new.payload) > largest:
+def _payload(data: bytes, what: str, largest: int) -> None:
+    if len(data) > largest:
         raise PayloadTooLarge(
-            f"{new.task}: expected a payload of at most {largest:,} bytes, got {len(new.payload):,}"
+            f"{what}: expected a payload of at most {largest:,} bytes, got {len(data):,}"
         )
-    if new.payload[:1] != RAW:
+    if data[:1] != RAW:
         try:
-            msgspec.json.decode(new.payload)
+            msgspec.json.decode(data)
         except (ValueError, RecursionError) as error:
-            raise InvalidArguments(f"{new.task}: expected a payload of JSON: {error}") from None
+            raise InvalidArguments(f"{what}: expected a payload of JSON: {error}") from None
 
 
 def _transition(end: Transition) -> None:

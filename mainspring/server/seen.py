@@ -6,12 +6,13 @@ Whoever may use all names sees all but the keys that are the product's own.
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+from uuid import UUID
 
 from msgspec.structs import replace
 
-from mainspring.cells import Add, Cell, Put
+from mainspring.cells import BEHIND_OWN, OWN, Add, Cell, Put
 from mainspring.dossier import Dossier
-from mainspring.errors import UnknownDependency
+from mainspring.errors import UniqueTaken, UnknownDependency
 from mainspring.job import (
     Changed,
     Claimed,
@@ -24,7 +25,9 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.keys import Permission
 from mainspring.lifecycle import decide
+from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.server.callers import Caller
 from mainspring.server.problems import Problem
 from mainspring.store import (
@@ -40,13 +43,9 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Store,
+    Traffic,
 )
 from mainspring.worker.verdict import lost
-
-OURS = "\x01"
-"""What keys begin with under which the product keeps its own."""
-
-BEHIND_OURS = OURS + "\U0010ffff"
 
 CUT_OFF = "its lease ended: the worker that held it is gone or was cut off"
 
@@ -56,24 +55,35 @@ class Seen:
 
     def __init__(self, store: Store, caller: Caller) -> None:
         self._store = store
+        self._caller = caller
         self._knows = caller.knows
 
     # --- produce and work -------------------------------------------------------------------
 
     def admit(self, jobs: Sequence[NewJob[Any]]) -> None:
-        """`Problem` if a queue is not to be used, `UnknownDependency` if a job waits for one that
-        is not seen."""
+        """`Problem` if a queue is not to be used, or a job would replace what may be in another;
+        `UnknownDependency` if a job waits for one that is not seen."""
         for queue in {job.queue for job in jobs}:
             self._must_know(queue)
+        if any(job.unique is not None and job.on_duplicate == "replace" for job in jobs):
+            _forbid("expected a key for all queues: a unique key may be held in any of them")
         own = {job.id for job in jobs}
         parents = list({edge.parent for job in jobs for edge in job.edges} - own)
         for id, record in zip(parents, self._store.get(parents) if parents else (), strict=True):
             if record is not None and not self._knows(record.queue):
-                raise UnknownDependency(f"a job waits for {id.hex()}, which does not exist")
+                raise UnknownDependency(f"a job waits for {UUID(bytes=id)}, which does not exist")
+
+    def hide_holders(self, stored: Sequence[Inserted]) -> None:
+        """`UniqueTaken` if one of these is a job that is not seen, which holds a unique key."""
+        holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
+        if holders and None in self.get(holders):
+            raise UniqueTaken("a unique key is held by another job")
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
-        return self._store.insert(jobs, now=now)
+        stored = self._store.insert(jobs, now=now)
+        self.hide_holders(stored)
+        return stored
 
     def exchange(
         self,
@@ -142,12 +152,19 @@ class Seen:
     # --- read -------------------------------------------------------------------------------
 
     def get(self, ids: Sequence[bytes]) -> list[Record | None]:
-        found = self._store.get(ids)
-        return [each if each is not None and self._knows(each.queue) else None for each in found]
+        """Who only reads is not told by which token a job is held: it could end it by that."""
+        return [
+            self._shown(each) if each is not None and self._knows(each.queue) else None
+            for each in self._store.get(ids)
+        ]
+
+    def _shown(self, job: Record) -> Record:
+        return job if self._caller.may(Permission.WORK) else replace(job, token=None)
 
     def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
         mine = self._selected(select)
-        return [] if mine is None else self._store.find(mine, limit=limit, after=after)
+        found = [] if mine is None else self._store.find(mine, limit=limit, after=after)
+        return list(map(self._shown, found))
 
     def counts(self) -> Counts:
         return {name: of for name, of in self._store.counts().items() if self._knows(name)}
@@ -165,11 +182,34 @@ class Seen:
         return self._store.logs(id, limit=limit) if self._sees(id) else []
 
     def workers(self, *, now: Now | None = None) -> list[Presence]:
-        """Those whose queues are all known; one that takes all queues is everybody's."""
-        return [each for each in self._store.workers(now=now) if all(map(self._knows, each.queues))]
+        return [each for each in self._store.workers(now=now) if self._caller.knows_worker(each)]
 
     def statistics(self, since: int) -> list[Minute]:
         return [each for each in self._store.statistics(since) if self._knows(each.queue)]
+
+    def traffic(self, queue: str) -> Traffic:
+        return self._store.traffic(queue) if self._knows(queue) else Traffic()
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        for each in new:
+            if not self._knows(each.topic):
+                _refuse("a topic", each.topic)
+        return self._store.post(new, now=now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        """Fewer than `limit` means that there were no more, so pages are read until there are as
+        many."""
+        found: list[Posted] = []
+        missed = 0
+        while True:
+            wanted = limit - len(found)
+            page = self._store.posts(after, limit=wanted)
+            found += [each for each in page.posts if self._knows(each.topic)]
+            after, missed = page.after, missed + page.missed
+            if len(page.posts) < wanted or len(found) >= limit:
+                return Page(found, after, missed)
 
     # --- move -------------------------------------------------------------------------------
 
@@ -217,7 +257,7 @@ class Seen:
     ) -> list[Cell]:
         """Fewer than `limit` means the end, so pages are read until there are as many."""
         found: list[Cell] = []
-        after = max(after, BEHIND_OURS)
+        after = max(after, BEHIND_OWN)
         while len(found) < limit:
             page = self._store.kv_scan(prefix, after=after, limit=limit, now=now)
             found += [cell for cell in page if self._has(cell.key)]
@@ -241,7 +281,7 @@ class Seen:
         return self.get([id]) != [None]
 
     def _has(self, key: str) -> bool:
-        return not key.startswith(OURS) and self._knows(key)
+        return not key.startswith(OWN) and self._knows(key)
 
     def _mine(self, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if self._has(key)]
@@ -258,9 +298,14 @@ class Seen:
 KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
 
 
+TELLING = ("get", "find")
+"""Verbs whose answers hold tokens."""
+
+
 def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
     """The verb as this caller may use it."""
-    if (caller.only or verb in KEYED) and hasattr(Seen, verb):
+    hides = verb in TELLING and not caller.may(Permission.WORK)
+    if (caller.only or hides or verb in KEYED) and hasattr(Seen, verb):
         narrowed: Callable[..., Any] = getattr(Seen(store, caller), verb)
         return narrowed
     whole: Callable[..., Any] = getattr(store, verb)
@@ -268,5 +313,8 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
 
 
 def _refuse(what: str, name: str) -> NoReturn:
-    told = f"expected {what} of a name that this key may use, got {name!a}"
+    _forbid(f"expected {what} of a name that this key may use, got {name!a}")
+
+
+def _forbid(told: str) -> NoReturn:
     raise Problem(403, "forbidden", told)

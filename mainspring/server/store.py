@@ -16,9 +16,10 @@ from mainspring import __version__
 from mainspring.codec import misfit
 from mainspring.errors import InvalidArguments, PartlyUnavailable
 from mainspring.job import NewJob
+from mainspring.keys import Permission
 from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
-from mainspring.server.callers import Caller, Permission, caller_of
+from mainspring.server.callers import Caller, caller_of
 from mainspring.server.paths import Endpoint, Operation, anybody, path
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.seen import Seen, seen_by
@@ -42,9 +43,10 @@ SILENCE = 5.0
 PERMISSIONS = {
     **dict.fromkeys(("exchange", "heartbeat", "reclaim", "held", "upkeep"), Permission.WORK),
     **dict.fromkeys(("insert", "kv_set", "kv_add", "kv_touch", "kv_delete"), Permission.ENQUEUE),
+    "post": Permission.ENQUEUE,
     **dict.fromkeys(("get", "find", "counts", "queues", "position", "history"), Permission.READ),
-    **dict.fromkeys(("logs", "workers", "statistics", "health"), Permission.READ),
-    **dict.fromkeys(("kv_get", "kv_scan"), Permission.READ),
+    **dict.fromkeys(("logs", "workers", "statistics", "traffic", "health"), Permission.READ),
+    **dict.fromkeys(("kv_get", "kv_scan", "posts", "last_post"), Permission.READ),
     **dict.fromkeys(("cancel", "replay", "delete", "configure", "instruct"), Permission.ADMIN),
     **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
 }
@@ -108,12 +110,16 @@ class StoreRoutes:
         if arguments.pop("now") is not None:
             return await self._service.ask(self._carry, verb, data, caller)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
-        if caller.only:
-            await self._service.ask(Seen(self._app.store, caller).admit, jobs)
+        seen = Seen(self._app.store, caller) if caller.only else None
+        if seen is not None:
+            await self._service.ask(seen.admit, jobs)
         try:
-            return _told(await self._app.atake(jobs))
+            stored = await self._app.atake(jobs)
         except PartlyUnavailable as error:
             return _partly(error)
+        if seen is not None:
+            await self._service.ask(seen.hide_holders, stored)
+        return _told(stored)
 
     def _carry(self, verb: Verb, data: bytes, caller: Caller) -> Response:
         arguments = self._arguments(verb, data)

@@ -23,6 +23,7 @@ from mainspring.server.application import over
 from mainspring.server.protocol import Connection
 from mainspring.server.serve import address_of, listen
 from mainspring.server.service import Service
+from mainspring.server.terms import Terms
 from tests.servers import at_end
 
 KEPT = 8
@@ -104,7 +105,7 @@ class Many:
         if folder not in self._open:
             service = Service(Mainspring(f"sqlite:///{folder}/jobs.db"))
             service.trusts_callers = True
-            self._open[folder] = service, over(service)
+            self._open[folder] = service, over(service, Terms())
         self._open.move_to_end(folder)
         while len(self._open) > KEPT:
             _, (service, _) = self._open.popitem(last=False)
@@ -115,7 +116,7 @@ class Many:
 
 def main() -> None:
     listener: socket.socket = listen("127.0.0.1", 0)
-    print(address_of(listener), flush=True)
+    print(address_of(listener, Terms()), flush=True)
     config = uvicorn.Config(Many(), http=Connection, lifespan="off", log_level="warning")
     uvicorn.Server(config).run([listener])
 

@@ -31,6 +31,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -45,6 +46,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 from mainspring.verbs import LARGEST_CALL, MEDIA_TYPE, PROTOCOL, VERBS, Greeting, encode
@@ -52,7 +54,9 @@ from mainspring.verbs import LARGEST_CALL, MEDIA_TYPE, PROTOCOL, VERBS, Greeting
 PATIENT = 600.0
 """Seconds for verbs whose work grows with what is in the store."""
 
-ONCE = frozenset({"cancel", "replay", "delete", "kv_set", "kv_add", "kv_touch", "kv_delete"})
+ONCE = frozenset(
+    {"cancel", "replay", "delete", "kv_set", "kv_add", "kv_touch", "kv_delete", "post"}
+)
 """What would do more, or answer otherwise, if it were done twice."""
 
 _read_greeting = msgspec.json.Decoder(Greeting).decode
@@ -209,6 +213,10 @@ class HttpStore:
         queues: list[QueueInfo] = self._call("queues")
         return queues
 
+    def traffic(self, queue: str) -> Traffic:
+        traffic: Traffic = self._call("traffic", queue)
+        return traffic
+
     def position(self, id: bytes) -> int | None:
         place: int | None = self._call("position", id)
         return place
@@ -258,6 +266,20 @@ class HttpStore:
     ) -> list[Cell]:
         cells: list[Cell] = self._call("kv_scan", prefix, after, limit, now)
         return cells
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        numbers: list[int] = self._call("post", new, now)
+        return numbers
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        page: Page = self._call("posts", after, limit)
+        return page
+
+    def last_post(self) -> Cursor:
+        cursor: Cursor = self._call("last_post")
+        return cursor
 
     # --- move -------------------------------------------------------------------------------
 

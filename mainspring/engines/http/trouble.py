@@ -19,6 +19,7 @@ from mainspring.errors import (
     MainspringError,
     NotInteger,
     PayloadTooLarge,
+    QueueFull,
     ResultTooLarge,
     SchemaError,
     StoreDamaged,
@@ -44,6 +45,7 @@ class Problem(Struct):
     key: str = ""
     expected: int = 0
     found: int = 0
+    queue: str = ""
 
 
 _PLAIN: dict[str, type[MainspringError]] = {
@@ -96,6 +98,8 @@ def trouble(place: str, answer: Answer) -> MainspringError:
         return UniqueTaken(words, _id(problem.holder))
     if kind == "version-conflict":
         return VersionConflict(words, problem.key, problem.expected, problem.found)
+    if kind == "queue-full":
+        return QueueFull(words, problem.queue)
     if found := _PLAIN.get(kind):
         return found(words)
     if answer.status == 404:
