@@ -36,7 +36,7 @@ class Server:
     """`mainspring serve` over a store, which can be ended and started again on its port."""
 
     def __init__(self, store: str, *options: str) -> None:
-        self._store = store
+        self.store = store
         self._options = options
         self._port = 0
         self.start()
@@ -51,7 +51,7 @@ class Server:
 
     def start(self) -> None:
         """Start, or start again on the same port, and wait until it listens."""
-        command = [sys.executable, "-m", "mainspring", "--url", self._store, "serve"]
+        command = [sys.executable, "-m", "mainspring", "--url", self.store, "serve"]
         command += ["--port", str(self._port), *self._options]
         env = os.environ | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
