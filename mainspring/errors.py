@@ -15,7 +15,7 @@ MainspringError
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
 │   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
-│   ├── UnknownKey            no key has that id
+│   ├── UnknownAccessKey      no key to a server has that id
 │   └── InvalidState          the job's state does not allow this
 ├── the store's answer
 │   ├── IdConflict            the id exists with other content
@@ -116,8 +116,8 @@ class UnknownWorker(MainspringError, LookupError):
     """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
-class UnknownKey(MainspringError, LookupError):
-    """No key has that id."""
+class UnknownAccessKey(MainspringError, LookupError):
+    """No key to a server has that id."""
 
 
 class InvalidState(MainspringError):

@@ -211,6 +211,11 @@ class Claimed(Struct, frozen=True, array_like=True):
     headers: bytes | None = None
 
     @property
+    def uuid(self) -> UUID:
+        """The id as a UUID."""
+        return UUID(bytes=self.id)
+
+    @property
     def last_attempt(self) -> bool:
         """Whether no retry is left after this attempt."""
         return self.attempt > decode_policy(self.policy).retry.max_retries

@@ -73,6 +73,7 @@ PARENT_SIDE = {
             "tally",
         ),
         *("vitals", "health", "systemd", "watch"),
+        *("command", "call", "programs", "orphans"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""

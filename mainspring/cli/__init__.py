@@ -38,6 +38,7 @@ _DAMAGE = (UnicodeDecodeError, DecodeError, OverflowError)
 
 _MODULES = {
     "worker": "work",
+    "work": "execute",
     "serve": "serve",
     "enqueue": "enqueue",
     "status": "jobs",

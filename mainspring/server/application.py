@@ -13,6 +13,7 @@ from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.keys import KeyRoutes
+from mainspring.server.kv import KeyValueRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
@@ -44,5 +45,13 @@ def over(service: Service, terms: Terms) -> ASGIApp:
 
 def routes_over(service: Service) -> list[BaseRoute]:
     """All that can be asked."""
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes, KeyRoutes)
+    nouns = (
+        TaskRoutes,
+        EventRoutes,
+        QueueRoutes,
+        KeyValueRoutes,
+        WorkerRoutes,
+        HealthRoutes,
+        KeyRoutes,
+    )
     return [route for noun in nouns for route in noun(service).routes()]

@@ -14,6 +14,8 @@ from mainspring.job import Select, State
 from mainspring.options import text
 from mainspring.server import asked
 from mainspring.server.answers import QueueShown, affected, answer, queue, task
+from mainspring.server.callers import caller_of
+from mainspring.server.narrow import permit
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
@@ -81,7 +83,9 @@ class QueueRoutes:
 
     async def all(self, request: Request) -> Response:
         """All queues, by name."""
-        return answer({"success": True, "queues": await self._service.ask(self._all)})
+        known = caller_of(request).knows
+        queues = await self._service.ask(self._all)
+        return answer({"success": True, "queues": [each for each in queues if known(each.name)]})
 
     async def get(self, request: Request) -> Response:
         """A queue, its settings, and what is in it."""
@@ -89,11 +93,11 @@ class QueueRoutes:
         for shown in await self._service.ask(self._all):
             if shown.name == name:
                 return answer({"success": True, "queue": shown})
-        raise Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
+        raise _unknown(name)
 
     async def configure(self, request: Request) -> Response:
         """Change settings; the queue is made if need be."""
-        name = _name(request)
+        name = _permitted(request)
         change = await asked.body(request, CHANGE)
         spans = {
             field: span(value)
@@ -114,7 +118,7 @@ class QueueRoutes:
 
     async def pause(self, request: Request) -> Response:
         """Let no job of the queue begin."""
-        return await self._changed(await self._service.ask(self._app.pause, _name(request)))
+        return await self._changed(await self._service.ask(self._app.pause, _permitted(request)))
 
     async def resume(self, request: Request) -> Response:
         """Let its jobs begin again."""
@@ -169,4 +173,19 @@ class QueueRoutes:
 
 
 def _name(request: Request) -> str:
-    return text(request.path_params["name"], "queue")
+    """The name in the path; what the caller may not use is not there."""
+    name = text(request.path_params["name"], "queue")
+    if not caller_of(request).knows(name):
+        raise _unknown(name)
+    return name
+
+
+def _permitted(request: Request) -> str:
+    """The same where it is made if need be."""
+    name = text(request.path_params["name"], "queue")
+    permit(caller_of(request), name)
+    return name
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(404, "unknown-queue", f"no queue is called {name!r} so far")

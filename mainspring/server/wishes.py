@@ -89,11 +89,15 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
 WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
 
 
-def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str) -> list[NewJob[Any]]:
-    """The jobs; under the same idempotency key, unless it is empty, the same ids."""
+def jobs(
+    wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str, only: Sequence[str] = ()
+) -> list[NewJob[Any]]:
+    """The jobs; under the same idempotency key, unless it is empty, the same ids. Callers that may
+    use other names only (`only`) do not meet by their idempotency keys."""
     if not idempotency_key:
         return [wish.job(tasks, None) for wish in wishes]
-    seed = text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY).encode()
+    text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY)
+    seed = "\0".join((idempotency_key, *sorted(only))).encode()
     return [wish.job(tasks, _id(seed, n)) for n, wish in enumerate(wishes)]
 
 
