@@ -1,6 +1,7 @@
 """mainspring: a durable task queue for Python. The public names, and nothing else."""
 
 from mainspring.app import Mainspring
+from mainspring.audit import Audit, Deed
 from mainspring.context import Context, current
 from mainspring.durations import Duration
 from mainspring.errors import (
@@ -61,10 +62,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Affected",
     "AsyncTask",
+    "Audit",
     "BatchTask",
     "Cancel",
     "ConfigError",
     "Context",
+    "Deed",
     "Duration",
     "Entry",
     "ForeignConnection",

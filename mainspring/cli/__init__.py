@@ -64,6 +64,7 @@ _MODULES = {
     "shards": "shards",
     "kv": "kv",
     "keys": "keys",
+    "audit": "audit",
     "copy": "move",
     "demo": "demo",
 }

@@ -12,6 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from mainspring.keys import Permission
 from mainspring.server.callers import caller_of
+from mainspring.server.recorder import record
+
+READING = frozenset({"GET", "HEAD"})
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -67,6 +70,8 @@ class Operations:
         request = Request(scope, receive, send)
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
+        if operation.permission is Permission.ADMIN and scope["method"] not in READING:
+            await record(request, response.status_code)
         await response(scope, receive, send)
 
 

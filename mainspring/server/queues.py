@@ -5,10 +5,12 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.json import Decoder
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.job import Select, State
 from mainspring.options import text
@@ -18,6 +20,7 @@ from mainspring.server.callers import caller_of
 from mainspring.server.narrow import permit
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
 from mainspring.server.wishes import Span, span
@@ -109,6 +112,7 @@ class QueueRoutes:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
+            _note(request, self._app, name, change)
             info = self._app.configure(name, by_hand=by_hand, **spans)
             if change.paused is UNSET:
                 return info
@@ -128,6 +132,7 @@ class QueueRoutes:
         """Remove all jobs that do not run, or those in some states."""
         which = await asked.body_or(request, WHICH, Which())
         done = await self._service.ask(self._app.purge, _name(request), states=which.status)
+        changed(request, after={"deleted": len(done.ids), "status": which.status})
         return answer(affected(done.ids, done.refused, "deleted"))
 
     async def dead(self, request: Request) -> Response:
@@ -153,6 +158,7 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.replay, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
+        changed(request, after={"replayed": len(done.ids)})
         return answer(affected(done.ids, done.refused, "replayed"))
 
     async def bury(self, request: Request) -> Response:
@@ -161,6 +167,7 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.delete, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
+        changed(request, after={"deleted": len(done.ids)})
         return answer(affected(done.ids, done.refused, "deleted"))
 
     async def _changed(self, info: QueueInfo) -> Response:
@@ -185,6 +192,16 @@ def _permitted(request: Request) -> str:
     name = text(request.path_params["name"], "queue")
     permit(caller_of(request), name)
     return name
+
+
+def _note(request: Request, app: Mainspring, name: str, change: Change) -> None:
+    """Have it written down what a change is about to replace."""
+    told = {field: value for field, value in asdict(change).items() if value is not UNSET}
+    was = next((info for info in app.queues() if info.name == name), None)
+    before = None if was is None else {field: getattr(was, field) for field in told}
+    if before is not None:
+        before |= {field: f"{value}us" for field, value in before.items() if type(value) is int}
+    changed(request, before=before, after=told)
 
 
 def _unknown(name: str) -> Problem:

@@ -15,6 +15,7 @@ from mainspring.server import asked
 from mainspring.server.answers import answer, worker
 from mainspring.server.callers import caller_of
 from mainspring.server.paths import Endpoint, admin, path, read
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.store import Presence
 
@@ -65,6 +66,7 @@ class WorkerRoutes:
         """Have it run so many child processes."""
         wanted = await asked.body(request, SCALE)
         id = await self._id(request)
+        changed(request, after=wanted)
         told = await self._service.ask(
             self._app.scale_workers, id, least=wanted.least, most=wanted.most
         )
