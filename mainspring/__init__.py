@@ -27,6 +27,7 @@ from mainspring.errors import (
     ResultTooLarge,
     RetryAfter,
     SchemaError,
+    SlowSubscriber,
     Snooze,
     Steering,
     StoreDamaged,
@@ -56,6 +57,7 @@ from mainspring.pull import Published, Queue
 from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+from mainspring.topics import Post, Subscription, Topics
 
 __version__ = "0.1.0"
 
@@ -94,6 +96,7 @@ __all__ = [
     "PartlyUnavailable",
     "PayloadTooLarge",
     "Policies",
+    "Post",
     "Published",
     "Queue",
     "RateLimited",
@@ -103,6 +106,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "SchemaError",
+    "SlowSubscriber",
     "Snooze",
     "State",
     "Steering",
@@ -110,10 +114,12 @@ __all__ = [
     "StoreFull",
     "StoreGone",
     "StoreUnavailable",
+    "Subscription",
     "SyncTask",
     "Task",
     "TaskError",
     "Tasks",
+    "Topics",
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",

@@ -14,6 +14,7 @@ from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.keys import KeyRoutes
 from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
@@ -51,7 +52,8 @@ def routes_over(service: Service) -> list[BaseRoute]:
         QueueRoutes,
         KeyValueRoutes,
         WorkerRoutes,
-        HealthRoutes,
         KeyRoutes,
+        HealthRoutes,
     )
-    return [route for noun in nouns for route in noun(service).routes()]
+    routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
+    return [*routes, *OpenApiRoutes(routes).routes()]

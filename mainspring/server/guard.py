@@ -28,10 +28,10 @@ LONGEST_URL = 8_000
 
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """Of every answer: browsers neither frame, guess nor keep what comes from here."""
 
 SAME_SITE = (b"same-origin", b"none")
@@ -167,6 +167,8 @@ class Passage:
             self.begun = True
             self.status = message.get("status", 101)
             message["headers"] = [*message.get("headers", ()), *HEADERS]
+            if POLICY[0] not in dict(message["headers"]):  # a page says what itself may load
+                message["headers"].append(POLICY)
         return self._send(message)
 
     async def _send_if_it_holds(self, message: Message) -> None:

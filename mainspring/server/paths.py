@@ -19,11 +19,20 @@ READING = frozenset({"GET", "HEAD"})
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
+class Events:
+    """A stream of Server-Sent Events."""
+
+
+class Page:
+    """A page for a browser."""
+
+
 class Operation(Struct, frozen=True):
     """One method of a path: what answers it, and what a caller needs for it.
 
-    `query` and `body` are the forms of what comes (None: nothing comes); `answers` the form of
-    what goes out, by status. Its docstring is that of the endpoint.
+    `query` and `body` are the forms of what comes (None: nothing comes; a body that may be left
+    out is a union with None), `answers` those of what goes out, by status: None for nothing,
+    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does.
     """
 
     permission: Permission

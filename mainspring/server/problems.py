@@ -7,6 +7,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -49,6 +50,18 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
 ]
 
 
+class ProblemShown(Struct, frozen=True, kw_only=True):
+    """Why a request was not done. `type` names the kind for programs, `detail` tells people what
+    was expected and what came. There may be more members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    success: bool
+    error: str
+
+
 class Problem(Exception):
     """A request that cannot be answered as it was meant: `kind` names it for programs, `detail`
     says to people what was expected and what came; `more` are members of its own."""
@@ -70,15 +83,15 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The document. `success` and `error` are the same in the words of other answers."""
-        document = {
-            "type": f"urn:mainspring:problem:{self.kind}",
-            "title": self.kind.replace("-", " ").capitalize(),
-            "status": self.status,
-            "detail": self.detail,
-            "success": False,
-            "error": self.detail,
-        }
-        body = msgspec.json.encode(document | self.more)
+        document = ProblemShown(
+            type=f"urn:mainspring:problem:{self.kind}",
+            title=self.kind.replace("-", " ").capitalize(),
+            status=self.status,
+            detail=self.detail,
+            success=False,
+            error=self.detail,
+        )
+        body = msgspec.json.encode(msgspec.structs.asdict(document) | self.more)
         return Response(body, self.status, self.headers, MEDIA_TYPE)
 
 

@@ -270,7 +270,8 @@ def test_one_key_cannot_wait_more_often_than_it_may(app: Mainspring) -> None:
     with serving(app, waits=1) as running, client(running) as http:
         headers = {"Authorization": f"Bearer {one}"}
         with http.stream("GET", f"{path}/events", headers=headers) as stream:
-            assert "event: state" in stream.iter_lines()
+            lines = stream.iter_lines()
+            assert "event: state" in lines
             told = http.get(f"{path}/wait?timeout=1ms", headers=headers)
             assert told.status_code == 429
             assert told.headers["retry-after"] == "1"
