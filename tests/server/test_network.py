@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from mainspring import ConfigError, Mainspring
-from mainspring.server.guard import Guard
+from mainspring.server.guard import HEADERS, POLICY, Guard
 from mainspring.server.rates import source
 from mainspring.server.serve import tls_context
 from mainspring.server.service import Service
@@ -288,7 +288,8 @@ def test_what_is_no_http_is_answered_as_all_else_is(app: Mainspring) -> None:
     head, _, body = told.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert f"content-type: {PROBLEM}".encode() in head
-    assert b"x-content-type-options: nosniff" in head
+    for name, value in (*HEADERS, POLICY):
+        assert b"%b: %b" % (name, value) in head
     assert b'"type":"urn:mainspring:problem:bad-request"' in body
 
 
