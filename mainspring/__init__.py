@@ -1,5 +1,7 @@
 """mainspring: a durable task queue for Python. The public names, and nothing else."""
 
+from typing import TYPE_CHECKING, Any
+
 from mainspring.app import Mainspring
 from mainspring.context import Context, current
 from mainspring.durations import Duration
@@ -13,6 +15,7 @@ from mainspring.errors import (
     InvalidState,
     JobCancelled,
     JobFailed,
+    KeyRefused,
     LeaseLost,
     MainspringError,
     NotBound,
@@ -54,13 +57,18 @@ from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
 
+if TYPE_CHECKING:
+    from mainspring.client import AsyncClient, Client
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Affected",
+    "AsyncClient",
     "AsyncTask",
     "BatchTask",
     "Cancel",
+    "Client",
     "ConfigError",
     "Context",
     "Duration",
@@ -73,6 +81,7 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "KeyRefused",
     "KeyValue",
     "LeaseLost",
     "Mainspring",
@@ -117,3 +126,12 @@ __all__ = [
     "VersionConflict",
     "current",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The clients, when they are asked for: they need a library that the rest does not."""
+    if name in ("AsyncClient", "Client"):
+        from mainspring import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
