@@ -29,6 +29,7 @@ from mainspring.errors import (
     ResultTooLarge,
     RetryAfter,
     SchemaError,
+    SlowSubscriber,
     Snooze,
     Steering,
     StoreDamaged,
@@ -41,6 +42,7 @@ from mainspring.errors import (
     UniqueTaken,
     UnknownDependency,
     UnknownJob,
+    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -48,6 +50,7 @@ from mainspring.errors import (
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.keys import Key, Keys, NewKey
 from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
@@ -56,6 +59,7 @@ from mainspring.pull import Published, Queue
 from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+from mainspring.topics import Post, Subscription, Topics
 
 if TYPE_CHECKING:
     from mainspring.client import AsyncClient, Client
@@ -81,13 +85,16 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "Key",
     "KeyRefused",
     "KeyValue",
+    "Keys",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
     "Message",
     "NewJob",
+    "NewKey",
     "NotBound",
     "NotImmediate",
     "NotInteger",
@@ -95,6 +102,7 @@ __all__ = [
     "PartlyUnavailable",
     "PayloadTooLarge",
     "Policies",
+    "Post",
     "Published",
     "Queue",
     "RateLimited",
@@ -104,6 +112,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "SchemaError",
+    "SlowSubscriber",
     "Snooze",
     "State",
     "Steering",
@@ -111,15 +120,18 @@ __all__ = [
     "StoreFull",
     "StoreGone",
     "StoreUnavailable",
+    "Subscription",
     "SyncTask",
     "Task",
     "TaskError",
     "Tasks",
+    "Topics",
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",
     "UnknownDependency",
     "UnknownJob",
+    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",

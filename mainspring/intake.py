@@ -25,7 +25,8 @@ class Intake:
         self._store = store
         self._name = name
         self._lock = threading.Lock()
-        self._wishes: SimpleQueue[_Wish | None] = SimpleQueue()
+        self._brought: dict[AbstractEventLoop, list[_Wish]] = {}
+        self._wishes: SimpleQueue[list[_Wish] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -38,13 +39,26 @@ class Intake:
         with self._lock:  # so that nothing is put behind the mark that ends the thread
             if self._thread is None or self._closed:
                 self._start()
-            self._wishes.put(wish)
+            brought = self._brought.setdefault(loop, [])
+            brought.append(wish)
+        if len(brought) == 1:
+            # In the loop's next round: whoever else is about to bring something comes along, and
+            # the thread is woken, and asks for the interpreter's lock, once for all of them.
+            loop.call_soon(self._hand_over, loop)
         return await wish.answer
+
+    def _hand_over(self, loop: "AbstractEventLoop") -> None:
+        with self._lock:
+            if wishes := self._brought.pop(loop, None):
+                self._wishes.put(wishes)
 
     def close(self) -> None:
         """Store what was accepted, then end the thread."""
         with self._lock:
             self._closed = True
+            for wishes in self._brought.values():
+                self._wishes.put(wishes)
+            self._brought.clear()
             self._wishes.put(None)
         if self._thread:
             self._thread.join()
@@ -63,16 +77,16 @@ class Intake:
 
     def _next(self) -> "list[_Wish]":
         """All that wait, up to a batch; nothing when the app is closed."""
-        wish = self._wishes.get()
+        brought = self._wishes.get()
         wishes: list[_Wish] = []
         count = 0
-        while wish is not None:
-            wishes.append(wish)
-            count += len(wish.jobs)
+        while brought is not None:
+            wishes += brought
+            count += sum(len(wish.jobs) for wish in brought)
             if count >= LARGEST_BATCH:
                 return wishes
             try:
-                wish = self._wishes.get_nowait()
+                brought = self._wishes.get_nowait()
             except Empty:
                 return wishes
         if wishes:

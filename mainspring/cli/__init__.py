@@ -63,6 +63,7 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "keys": "keys",
     "copy": "move",
     "demo": "demo",
 }

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from mainspring.codec import RAW
 from mainspring.job import JobError, Record, State
@@ -20,11 +21,35 @@ MILLISECOND = 1000
 """Microseconds."""
 
 _encode = msgspec.json.Encoder(uuid_format="canonical").encode
+_KIND = (b"content-type", b"application/json")
+
+
+class Answer(Response):
+    """A response of JSON bytes, made and sent in a fraction of the time that one for everything
+    takes."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [_KIND, (b"content-length", b"%d" % len(body))]
+        for name, value in (headers or {}).items():
+            self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Response(_encode(value), status, headers, "application/json")
+    return Answer(_encode(value), status, headers)
 
 
 class Shown(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -46,7 +71,7 @@ class ErrorShown(Shown, frozen=True, kw_only=True):
 class TaskShown(Shown, frozen=True, kw_only=True):
     """A job. `payload` and `result` are JSON values, or `{"base64": ...}` where they are bytes."""
 
-    id: UUID
+    id: str
     number: int
     type: str
     status: State
@@ -77,14 +102,16 @@ class TaskShown(Shown, frozen=True, kw_only=True):
     label: str | None
     tags: tuple[str, ...]
     headers: dict[str, str]
-    depends_on: tuple[UUID, ...]
+    depends_on: tuple[str, ...]
 
 
 def task(job: Record) -> TaskShown:
     """A job as it is shown."""
     policy = job.policy
+    created = job.created // MILLISECOND
+    ended = job.finished or job.started
     return TaskShown(
-        id=UUID(bytes=job.id),
+        id=named(job.id),
         number=job.number,
         type=job.task,
         status=job.state,
@@ -94,7 +121,7 @@ def task(job: Record) -> TaskShown:
         priority=job.priority,
         attempts=job.attempt,
         max_attempts=policy.retry.max_retries + 1,
-        timeout=_ms(policy.timeout),
+        timeout=None if policy.timeout is None else policy.timeout // MILLISECOND,
         retry_delay=policy.retry.base // MILLISECOND,
         retry_backoff=policy.retry.kind,
         progress=job.progress,
@@ -103,19 +130,19 @@ def task(job: Record) -> TaskShown:
         error=None if job.error is None else _error(job.error),
         worker_id=job.worker,
         cancel_requested=job.cancel_asked,
-        created_at=job.created // MILLISECOND,
-        updated_at=(job.finished or job.started or job.created) // MILLISECOND,
-        due_at=_ms(job.due),
-        started_at=_ms(job.started),
-        completed_at=_ms(job.finished),
-        expires_at=_ms(job.expires),
-        execution_time=_ms(job.took),
+        created_at=created,
+        updated_at=created if ended is None else ended // MILLISECOND,
+        due_at=None if job.due is None else job.due // MILLISECOND,
+        started_at=None if job.started is None else job.started // MILLISECOND,
+        completed_at=None if job.finished is None else job.finished // MILLISECOND,
+        expires_at=None if job.expires is None else job.expires // MILLISECOND,
+        execution_time=None if job.took is None else job.took // MILLISECOND,
         key=job.key,
         unique=job.unique,
         label=job.label,
         tags=job.tags,
         headers=job.headers,
-        depends_on=tuple(UUID(bytes=parent) for parent in job.parents),
+        depends_on=tuple(map(named, job.parents)) if job.parents else (),
     )
 
 
@@ -201,8 +228,10 @@ def _error(error: JobError) -> ErrorShown:
     )
 
 
-def _ms(micros: int | None) -> int | None:
-    return None if micros is None else micros // MILLISECOND
+def named(id: bytes) -> str:
+    """An id as it is written (RFC 9562, section 4)."""
+    digits = id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _value(data: bytes) -> Raw:

@@ -1,11 +1,12 @@
 """What was asked: bodies and query strings, read within limits into structs."""
 
 import asyncio
-from typing import Any, Generic, TypeVar, get_origin
+from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
 from msgspec.json import Decoder
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from mainspring.codec import misfit
 from mainspring.server.problems import Problem
@@ -13,7 +14,7 @@ from mainspring.server.problems import Problem
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
-JSON = "application/json"
+JSON = b"application/json"
 
 LARGEST_BODY = 8_000_000
 """Bytes."""
@@ -42,13 +43,25 @@ def header(request: Request, name: bytes, otherwise: str = "") -> str:
 
 async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
-    kind = header(request, b"content-type")
-    if kind != JSON and (kind := kind.partition(";")[0].strip().lower()) != JSON:
+    if request.scope[GIVEN].get(b"content-type") != JSON:
+        _take_only_json(header(request, b"content-type"))
+    if b"content-encoding" in request.scope[GIVEN]:
+        _take_nothing_packed(header(request, b"content-encoding"))
+    return _decoded(await _read(request), decoder)
+
+
+def _take_only_json(kind: str) -> None:
+    if kind.partition(";")[0].strip().lower() != JSON.decode():
         got = ascii(kind) if kind else "none"
         raise Problem(
             415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
         )
-    return _decoded(await _read(request), decoder)
+
+
+def _take_nothing_packed(how: str) -> None:
+    if how.lower() != "identity":
+        detail = f"expected a body as it is, without Content-Encoding, got {how!a}"
+        raise Problem(415, "unsupported-media-type", detail, {"Accept-Encoding": "identity"})
 
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
@@ -60,17 +73,18 @@ async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
 
 
 async def _read(request: Request) -> bytes:
-    declared = header(request, b"content-length", "0")
-    if int(declared if declared.isdecimal() else 0) > LARGEST_BODY:
-        raise _too_large(declared)
-    data, more = await _chunk(request)
-    if not more:
-        return data
+    declared = request.scope[GIVEN].get(b"content-length", b"0")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > LARGEST_BODY):
+        raise _too_large(declared.decode())
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return cast(bytes, message.get("body", b""))
+    data, more = _chunk(message)
     chunks, received = [data], len(data)
     try:
         async with asyncio.timeout(SLOWEST_BODY):
             while more:
-                data, more = await _chunk(request)
+                data, more = _chunk(await request.receive())
                 chunks.append(data)
                 received += len(data)
                 if received > LARGEST_BODY:
@@ -81,8 +95,7 @@ async def _read(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-async def _chunk(request: Request) -> tuple[bytes, bool]:
-    message = await request.receive()
+def _chunk(message: Message) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)

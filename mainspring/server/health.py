@@ -11,7 +11,9 @@ from starlette.routing import Route
 from mainspring import __version__
 from mainspring.errors import MainspringError
 from mainspring.job import State
+from mainspring.keys import Permission
 from mainspring.server.answers import MILLISECOND, answer, worker
+from mainspring.server.callers import Caller, caller_of
 from mainspring.server.paths import anybody, path, read
 from mainspring.server.problems import SOON
 from mainspring.server.service import Service
@@ -35,18 +37,22 @@ class HealthRoutes:
 
     async def stats(self, request: Request) -> Response:
         """Jobs by status, times of the last hour, workers, and this process."""
-        return answer({"success": True, "stats": await self._service.ask(self._stats)})
+        stats = await self._service.ask(self._stats, caller_of(request))
+        return answer({"success": True, "stats": stats})
 
     async def health(self, request: Request) -> Response:
         """200 if the store answers and somebody runs its jobs, else 503 and why not."""
-        reasons, stats = await self._service.ask(self._judged)
-        return self._verdict(reasons, {"stats": stats})
+        caller = caller_of(request)
+        reasons, stats = await self._service.ask(self._judged, caller)
+        return self._verdict(caller, reasons, {"stats": stats})
 
     async def ready(self, request: Request) -> Response:
         """200 if the store answers, else 503 and why not: for what sends requests to servers."""
-        return self._verdict(await self._service.ask(self._unready), {})
+        return self._verdict(caller_of(request), await self._service.ask(self._unready), {})
 
-    def _verdict(self, reasons: list[str], more: dict[str, Any]) -> Response:
+    def _verdict(self, caller: Caller, reasons: list[str], more: dict[str, Any]) -> Response:
+        if not caller.may(Permission.READ):
+            reasons = [reason.partition(":")[0] for reason in reasons]  # no names of machines
         told = {
             "status": "unhealthy" if reasons else "healthy",
             "reasons": reasons,
@@ -65,20 +71,23 @@ class HealthRoutes:
             return [f"the store does not answer: {error}"]
         return []
 
-    def _judged(self) -> tuple[list[str], dict[str, Any] | None]:
+    def _judged(self, caller: Caller) -> tuple[list[str], dict[str, Any] | None]:
         if reasons := self._unready():
             return reasons, None
         try:
-            stats = self._stats()
+            active = any(each.state == "running" for each in self._app.workers())
+            stats = self._stats(caller) if caller.may(Permission.READ) else None
         except MainspringError as error:
             return [f"the store does not answer: {error}"], None
-        active = stats["workers"]["activeWorkers"]
         return ([] if active else ["no worker is running"]), stats
 
-    def _stats(self) -> dict[str, Any]:
+    def _stats(self, caller: Caller) -> dict[str, Any]:
+        """What the caller may know of it all."""
         app = self._app
-        counts, heard = app.store.counts(), app.workers()
-        minutes = app.statistics("1h")
+        counts = app.store.counts()
+        counts = {name: counts[name] for name in caller.known(counts)}
+        heard = [each for each in app.workers() if caller.knows_worker(each)]
+        minutes = [each for each in app.statistics("1h") if caller.knows(each.queue)]
         by_status = {state: sum(of.get(state, 0) for of in counts.values()) for state in State}
         active = [each for each in heard if each.state == "running"]
         slots, busy = sum(each.slots for each in active), sum(each.busy for each in active)

@@ -1,16 +1,17 @@
 """Paths: what can be asked at each, with the scope it takes and the forms that go in and out."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from mainspring.server.callers import Permission, caller_of
+from mainspring.keys import Permission
+from mainspring.server.callers import caller_of
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -44,6 +45,17 @@ def path(place: str, **operations: Operation) -> Route:
     return Route(place, Operations(operations), methods=list(operations))
 
 
+def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
+    """The paths of which nothing needs a key."""
+    return frozenset(
+        route.path
+        for route in routes
+        if isinstance(route, Route)
+        and isinstance(route.app, Operations)
+        and all(each.permission is Permission.OPEN for each in route.app.by_method.values())
+    )
+
+
 class Operations:
     """What Starlette takes as an application of its own, and leaves its errors to the guard."""
 
@@ -56,3 +68,22 @@ class Operations:
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
         await response(scope, receive, send)
+
+
+class Paths:
+    """A router that finds paths without parameters at once."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._fixed = {
+            route.path: route.app
+            for route in router.routes
+            if isinstance(route, Route) and "{" not in route.path
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operations = self._fixed.get(scope.get("path", "")) if not scope.get("root_path") else None
+        if isinstance(operations, Operations) and scope.get("method") in operations.by_method:
+            await operations(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)

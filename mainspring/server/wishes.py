@@ -12,6 +12,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.json import Decoder
+from msgspec.structs import astuple
 
 from mainspring.durations import Duration
 from mainspring.errors import InvalidArguments
@@ -57,8 +58,8 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
         """The job, of the task as it is declared or as it is; `id` unless the wish brings one."""
         options: dict[str, Any] = {} if id is None else {"id": id}
         retrying = False
-        for name, read in _OPTIONS:
-            if (value := getattr(self, name)) is UNSET:
+        for (name, read), value in zip(_OPTIONS, astuple(self)[2:], strict=True):
+            if value is UNSET:
                 continue
             if read is None:
                 retrying = True
@@ -109,12 +110,9 @@ _READERS: dict[str, Callable[[Any], Any] | None] = {
     **dict.fromkeys(("delay", "expires", "timeout", "keep_result", "unique_for"), span),
     **dict.fromkeys(("max_attempts", "max_retries", "retry_delay", "retry_backoff"), None),
 }
-_OPTIONS = [
-    (name, _READERS.get(name, _as_it_is))
-    for name in Wish.__struct_fields__
-    if name not in ("type", "payload")
-]
-"""What may be left out, and how it becomes an option; None: together with others."""
+_OPTIONS = [(name, _READERS.get(name, _as_it_is)) for name in Wish.__struct_fields__[2:]]
+"""All but type and payload: what may be left out, and how it becomes an option; None: together with
+others."""
 
 
 def _id(seed: bytes, n: int) -> UUID:

@@ -13,8 +13,10 @@ from mainspring.errors import UnknownWorker
 from mainspring.fleet import MOST_PROCESSES
 from mainspring.server import asked
 from mainspring.server.answers import answer, worker
+from mainspring.server.callers import caller_of
 from mainspring.server.paths import Endpoint, admin, path, read
 from mainspring.server.service import Service
+from mainspring.store import Presence
 
 Processes: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_PROCESSES)]
 
@@ -52,32 +54,39 @@ class WorkerRoutes:
     async def all(self, request: Request) -> Response:
         """The workers that were heard of lately."""
         heard = await self._service.ask(self._app.workers)
-        return answer({"success": True, "workers": [worker(each) for each in heard]})
+        known = caller_of(request).knows_worker
+        return answer({"success": True, "workers": [worker(each) for each in heard if known(each)]})
 
     async def get(self, request: Request) -> Response:
         """One of them."""
-        id = request.path_params["id"]
-        for each in await self._service.ask(self._app.workers):
-            if each.id == id:
-                return answer({"success": True, "worker": worker(each)})
-        raise UnknownWorker(f"no worker {id!r} was heard of lately")
+        return answer({"success": True, "worker": worker(await self._one(request))})
 
     async def scale(self, request: Request) -> Response:
         """Have it run so many child processes."""
         wanted = await asked.body(request, SCALE)
+        id = await self._id(request)
         told = await self._service.ask(
-            self._app.scale_workers,
-            request.path_params["id"],
-            least=wanted.least,
-            most=wanted.most,
+            self._app.scale_workers, id, least=wanted.least, most=wanted.most
         )
         return _told(told)
 
     def _telling(self, verb: Callable[[str], list[str]]) -> Endpoint:
         async def tell(request: Request) -> Response:
-            return _told(await self._service.ask(verb, request.path_params["id"]))
+            return _told(await self._service.ask(verb, await self._id(request)))
 
         return tell
+
+    async def _id(self, request: Request) -> str:
+        """Whom it is about; only who may use some names only needs to be looked at."""
+        id: str = request.path_params["id"]
+        return (await self._one(request)).id if caller_of(request).only else id
+
+    async def _one(self, request: Request) -> Presence:
+        id = request.path_params["id"]
+        for each in await self._service.ask(self._app.workers):
+            if each.id == id and caller_of(request).knows_worker(each):
+                return each
+        raise UnknownWorker(f"no worker {id!r} was heard of lately")
 
 
 def _told(names: list[str]) -> Response:
