@@ -101,8 +101,38 @@ def raw(value: object, what: str) -> Raw:
     return Raw(codec.to_json(value, what))
 
 
+def members(
+    options: Mapping[str, Any], known: Any, readers: Mapping[str, Callable[[Any, str], Any]]
+) -> dict[str, Any]:
+    """Options as members of a request: those of the TypedDict `known`, in camelCase.
+    `InvalidArguments` for any other."""
+    names = known.__annotations__
+    if unknown := [name for name in options if name not in names]:
+        expected = ", ".join(names)
+        raise InvalidArguments(f"unknown option {unknown[0]!r}; expected one of {expected}")
+    return {
+        _camel(name): readers[name](value, name) if name in readers else _plain(value)
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def milliseconds(duration: Duration, what: str) -> float:
+    """A duration as the routes of tasks take it."""
+    return microseconds(duration, what) / 1000
+
+
 def seconds(duration: Duration | None, what: str) -> float | None:
-    """A duration as the server takes it."""
+    """A duration as all other routes take it."""
     return None if duration is None else microseconds(duration, what) / SECOND
 
 

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from mainspring.client.kv import AsyncKeyValue, KeyValue
 from mainspring.client.lines import AsyncLine, Line, Settings
+from mainspring.client.pubsub import AsyncPubSub, PubSub
+from mainspring.client.queue import AsyncQueues, Queues
 from mainspring.client.tasks import AsyncTasks, Tasks
 from mainspring.durations import Duration
 
@@ -31,6 +33,8 @@ class Client:
     ) -> None:
         self._line = Line(Settings(url, api_key, timeout, retries, tls))
         self.kv = KeyValue(self._line)
+        self.pubsub = PubSub(self._line)
+        self.queue = Queues(self._line)
         self.tasks = Tasks(self._line)
 
     def close(self) -> None:
@@ -63,6 +67,8 @@ class AsyncClient:
     ) -> None:
         self._line = AsyncLine(Settings(url, api_key, timeout, retries, tls))
         self.kv = AsyncKeyValue(self._line)
+        self.pubsub = AsyncPubSub(self._line)
+        self.queue = AsyncQueues(self._line)
         self.tasks = AsyncTasks(self._line)
 
     async def close(self) -> None:

@@ -27,9 +27,6 @@ R = TypeVar("R")
 VARIABLE = "MAINSPRING_API_KEY"
 
 MOST_RETRIES = 100
-LARGEST_EVENT = 16_000_000
-"""Bytes of one event of a stream."""
-
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 LOST = (httpx2.TransportError, httpx2.DecodingError)
 
@@ -81,12 +78,13 @@ class Line:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.retries = settings.retries
         self._http = httpx2.Client(**settings.options())
 
     def send(self, call: Call[R]) -> R:
         """What the server answers. Sent again after trouble, if that may be. `StoreUnavailable`;
         the errors that answers tell of."""
-        attempts = Attempts(call, self._settings.retries)
+        attempts = Attempts(call, self.retries)
         while True:
             try:
                 said = self._http.request(**self._settings.request(call))
@@ -101,12 +99,12 @@ class Line:
             time.sleep(pause)
 
     @contextmanager
-    def stream(self, call: Call[None]) -> Iterator[Iterator[httpx2.ServerSentEvent]]:
-        """The events of an answer that goes on. `httpx2.TransportError` when it breaks off."""
+    def stream(self, call: Call[None]) -> Iterator[Iterator[bytes]]:
+        """The bytes of an answer that goes on, as they come. One of `LOST` when it breaks off."""
         with self._http.stream(**self._settings.request(call)) as said:
             if said.status_code != 200:
                 call.result(Answer(said.status_code, said.headers, said.read()))
-            yield iter(httpx2.EventSource(said, max_event_size=LARGEST_EVENT))
+            yield said.iter_bytes()
 
     def close(self) -> None:
         """Hang up."""
@@ -118,11 +116,12 @@ class AsyncLine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.retries = settings.retries
         self._http = httpx2.AsyncClient(**settings.options())
 
     async def send(self, call: Call[R]) -> R:
         """The async twin of `Line.send`."""
-        attempts = Attempts(call, self._settings.retries)
+        attempts = Attempts(call, self.retries)
         while True:
             try:
                 said = await self._http.request(**self._settings.request(call))
@@ -137,14 +136,12 @@ class AsyncLine:
             await asyncio.sleep(pause)
 
     @asynccontextmanager
-    async def stream(
-        self, call: Call[None]
-    ) -> AsyncIterator[AsyncIterator[httpx2.ServerSentEvent]]:
+    async def stream(self, call: Call[None]) -> AsyncIterator[AsyncIterator[bytes]]:
         """The async twin of `Line.stream`."""
         async with self._http.stream(**self._settings.request(call)) as said:
             if said.status_code != 200:
                 call.result(Answer(said.status_code, said.headers, await said.aread()))
-            yield aiter(httpx2.EventSource(said, max_event_size=LARGEST_EVENT))
+            yield said.aiter_bytes()
 
     async def close(self) -> None:
         """Hang up."""

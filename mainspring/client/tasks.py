@@ -3,17 +3,17 @@
 import builtins
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from msgspec import Raw, Struct, field
 
 from mainspring import codec
-from mainspring.client.call import Call, body, form, once, place, raw
+from mainspring.client.call import Call, body, form, members, milliseconds, once, place, raw
 from mainspring.client.verbs import Awaiting, Blocking, verb
 from mainspring.durations import SECOND, Duration, instant, microseconds
-from mainspring.errors import InvalidArguments, ResultTimeout
+from mainspring.errors import ResultTimeout
 from mainspring.job import FINAL, State
 from mainspring.options import OnDuplicate
 
@@ -142,10 +142,7 @@ class Verbs:
 
         Sent again after trouble it is stored once. `InvalidArguments`, `UniqueTaken`, …
         """
-        if unknown := [name for name in options if name not in TaskOptions.__annotations__]:
-            known = ", ".join(TaskOptions.__annotations__)
-            raise InvalidArguments(f"unknown option {unknown[0]!r}; expected one of {known}")
-        said = {_camel(name): _sent(name, value) for name, value in options.items()}
+        said = members(options, TaskOptions, dict.fromkeys(DURATIONS, milliseconds))
         given = None if payload is None else raw(payload, type)
         return Call(
             "POST",
@@ -211,15 +208,3 @@ def _refuse_late(task: Task, end: float, timeout: Duration) -> None:
 
 def _end(timeout: Duration) -> float:
     return time.monotonic() + microseconds(timeout, "timeout") / SECOND
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
-
-
-def _sent(name: str, value: Any) -> Any:
-    """An option as the server takes it: durations there are in milliseconds."""
-    if name in DURATIONS:
-        return microseconds(value, name) / timedelta(milliseconds=1).microseconds
-    return dict(value) if name == "headers" else value
