@@ -15,6 +15,7 @@ from mainspring.server.paths import Paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.tasks import TaskRoutes
+from mainspring.server.topics import TopicRoutes
 from mainspring.server.workers import WorkerRoutes
 
 
@@ -31,6 +32,14 @@ def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
         yield
         service.close()
 
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, KeyValueRoutes, WorkerRoutes, HealthRoutes)
+    nouns = (
+        TaskRoutes,
+        EventRoutes,
+        QueueRoutes,
+        KeyValueRoutes,
+        TopicRoutes,
+        WorkerRoutes,
+        HealthRoutes,
+    )
     routes = [route for noun in nouns for route in noun(service).routes()]
     return Guard(Paths(Router(routes, redirect_slashes=False, lifespan=lifespan)), hosts)

@@ -27,6 +27,9 @@ HEADERS = [
 READING = frozenset({"GET", "HEAD"})
 SAME_SITE = (b"same-origin", b"none")
 
+STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+POLICY_VIOLATION = 1008
+
 
 class Guard:
     """Lets in what names this host and comes from no other site; makes problems of errors.
@@ -43,16 +46,13 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
-        if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)
-            return
         begun = False
 
         def secured(message: Message) -> Awaitable[None]:
             nonlocal begun
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 begun = True
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
             return send(message)
 
         try:
@@ -64,6 +64,9 @@ class Guard:
         except Exception as error:
             if begun:
                 raise
+            if scope["type"] == "websocket" and not _can_answer(scope):
+                await WebSocketClose(POLICY_VIOLATION)(scope, receive, secured)
+                return
             await problem_of(error).response()(scope, receive, secured)
 
     def _admit(self, scope: Scope) -> None:
@@ -91,8 +94,13 @@ class Guard:
         if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
             raise _foreign(f"origin {origin.decode('latin-1')!a}")
         site = given.get(b"sec-fetch-site", b"none")
-        if scope["method"] not in READING and site not in SAME_SITE:
+        if scope.get("method", "GET") not in READING and site not in SAME_SITE:
             raise _foreign(f"a page that is {site.decode('latin-1')!a}")
+
+
+def _can_answer(scope: Scope) -> bool:
+    """Whether who asks for a WebSocket can be told why there is none."""
+    return "websocket.http.response" in (scope.get("extensions") or {})
 
 
 def _foreign(what: str) -> Problem:

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from mainspring.server.callers import Permission, caller_of
 
@@ -44,6 +45,27 @@ def path(place: str, **operations: Operation) -> Route:
     return Route(place, Operations(operations), methods=list(operations))
 
 
+Talk: TypeAlias = Callable[[WebSocket], Awaitable[None]]
+
+
+def socket(place: str, permission: Permission, talk: Talk) -> WebSocketRoute:
+    """A route for a WebSocket."""
+    return WebSocketRoute(place, Socket(permission, talk))
+
+
+class Socket:
+    """What Starlette takes as an application, for a WebSocket."""
+
+    def __init__(self, permission: Permission, talk: Talk) -> None:
+        self.permission = permission
+        self._talk = talk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = WebSocket(scope, receive, send)
+        caller_of(connection).require(self.permission)
+        await self._talk(connection)
+
+
 class Operations:
     """What Starlette takes as an application of its own, and leaves its errors to the guard."""
 
@@ -71,7 +93,7 @@ class Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operations = self._fixed.get(scope.get("path", "")) if not scope.get("root_path") else None
-        if isinstance(operations, Operations) and scope["method"] in operations.by_method:
+        if isinstance(operations, Operations) and scope.get("method") in operations.by_method:
             await operations(scope, receive, send)
         else:
             await self._router(scope, receive, send)
