@@ -42,8 +42,8 @@ class Home(Protocol):
 class Post(Struct, frozen=True):
     """What was published on a topic, and when it was stored.
 
-    `number` is larger with every post on the topic; `position` says how far the subscription was
-    that it came by, and where another one may go on.
+    `number` is larger with every post on the topic; another subscription may go on behind
+    `position`, which is the number, unless the store is made of several.
     """
 
     topic: str
@@ -310,7 +310,7 @@ class Subscription:
             post.headers,
             post.number,
             instant(post.at),
-            self.position,
+            _text(self._told),
         )
 
 

@@ -63,6 +63,7 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "topics": "topics",
     "copy": "move",
     "demo": "demo",
 }

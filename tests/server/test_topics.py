@@ -150,13 +150,14 @@ def test_many_subscribers_hear_each_publisher_in_order(server: Running, app: Mai
             assert messages[-1]["topic"] == f"only.{n}"
 
 
-def slow_reader(port: int, request: str) -> socket.socket:
+def slow_reader(port: int) -> socket.socket:
     """Asks, and does not read what comes."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(30)
     client.connect(("127.0.0.1", port))
-    client.sendall(request.encode())
+    head = "Host: localhost\r\nConnection: close\r\n\r\n"
+    client.sendall(f"GET /topics/subscribe?topics=t HTTP/1.1\r\n{head}".encode())
     assert client.recv(1)
     return client
 
@@ -180,10 +181,7 @@ def flood(app: Mainspring, topic: str) -> None:
 def test_a_slow_subscriber_is_cut_off_and_told_and_others_are_not_held_up(
     http: Http, server: Running, app: Mainspring
 ) -> None:
-    request = (
-        "GET /topics/subscribe?topics=t HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    client = slow_reader(server.port, request)
+    client = slow_reader(server.port)
     with stream(http, "topics=t,end") as found:
         for _ in range(LARGE):
             app.topics.publish("t", "x" * 900_000)
@@ -206,10 +204,7 @@ def test_who_reads_nothing_at_all_is_hung_up_on(
     server: Running, app: Mainspring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "SLOWEST_READER", 0.2)
-    request = (
-        "GET /topics/subscribe?topics=t HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    client = slow_reader(server.port, request)
+    client = slow_reader(server.port)
     until(lambda: app.relay.listeners == 1)
     flood(app, "t")
     until(lambda: app.relay.listeners == 0)
