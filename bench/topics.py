@@ -7,9 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mainspring import Mainspring
-
 from bench.measure import Figure, fresh, percentile
+from mainspring import Mainspring
 
 SUBSCRIBERS = 100
 

@@ -39,6 +39,7 @@ from mainspring.errors import (
     UniqueTaken,
     UnknownDependency,
     UnknownJob,
+    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -46,6 +47,7 @@ from mainspring.errors import (
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.keys import Key, Keys, NewKey
 from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
@@ -75,12 +77,15 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "Key",
     "KeyValue",
+    "Keys",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
     "Message",
     "NewJob",
+    "NewKey",
     "NotBound",
     "NotImmediate",
     "NotInteger",
@@ -117,6 +122,7 @@ __all__ = [
     "UniqueTaken",
     "UnknownDependency",
     "UnknownJob",
+    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",

@@ -312,7 +312,8 @@ class Transition(Struct, frozen=True, array_like=True):
 
 
 class Record(Struct, kw_only=True):
-    """A job as the store last saw it. Times in microseconds, None where not applicable."""
+    """A job as the store last saw it. Times in microseconds, None where not applicable. `token` is
+    that of the grant under which it is held."""
 
     id: bytes
     number: int
@@ -330,6 +331,7 @@ class Record(Struct, kw_only=True):
     finished: int | None = None
     took: int | None = None
     worker: str | None = None
+    token: int | None = None
     result: bytes | None = None
     progress: float | None = None
     note: str | None = None

@@ -64,6 +64,7 @@ _MODULES = {
     "shards": "shards",
     "kv": "kv",
     "topics": "topics",
+    "keys": "keys",
     "copy": "move",
     "demo": "demo",
 }

@@ -1,26 +1,36 @@
 """Paths: what can be asked at each, with the scope it takes and the forms that go in and out."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from mainspring.server.callers import Permission, caller_of
+from mainspring.keys import Permission
+from mainspring.server.callers import caller_of
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class Events:
+    """A stream of Server-Sent Events."""
+
+
+class Page:
+    """A page for a browser."""
 
 
 class Operation(Struct, frozen=True):
     """One method of a path: what answers it, and what a caller needs for it.
 
-    `query` and `body` are the forms of what comes (None: nothing comes); `answers` the form of
-    what goes out, by status. Its docstring is that of the endpoint.
+    `query` and `body` are the forms of what comes (None: nothing comes; a body that may be left
+    out is a union with None), `answers` those of what goes out, by status: None for nothing,
+    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does.
     """
 
     permission: Permission
@@ -64,6 +74,17 @@ class Socket:
         connection = WebSocket(scope, receive, send)
         caller_of(connection).require(self.permission)
         await self._talk(connection)
+
+
+def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
+    """The paths of which nothing needs a key."""
+    return frozenset(
+        route.path
+        for route in routes
+        if isinstance(route, Route)
+        and isinstance(route.app, Operations)
+        and all(each.permission is Permission.OPEN for each in route.app.by_method.values())
+    )
 
 
 class Operations:

@@ -19,11 +19,12 @@ from starlette.websockets import WebSocket
 from mainspring import codec
 from mainspring.durations import moment
 from mainspring.errors import InvalidArguments, InvalidState, SlowSubscriber
+from mainspring.keys import Permission
 from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
-from mainspring.server.callers import Permission, caller_of
+from mainspring.server.callers import caller_of
 from mainspring.server.events import HEADERS, RETRY, SILENCE
-from mainspring.server.paths import enqueue, path, read, socket
+from mainspring.server.paths import Events, enqueue, path, read, socket
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.topics import Post, Subscription
@@ -106,7 +107,7 @@ class TopicRoutes:
                 "/topics/{name}/publish",
                 POST=enqueue(self.publish, body=Publication, answers={201: Published}),
             ),
-            path("/topics/subscribe", GET=read(self.subscribe, query=Which, answers={200: Event})),
+            path("/topics/subscribe", GET=read(self.subscribe, query=Which, answers={200: Events})),
             path("/topics/ws", GET=read(self.upgrade, query=Which)),
             socket("/topics/ws", Permission.READ, self.talk),
         ]

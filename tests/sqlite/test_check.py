@@ -46,7 +46,7 @@ DAMAGES = {
 
 @pytest.fixture
 def numbers(store: Store) -> dict[str, int]:
-    """A store with a job in each state, by the number of one of them, with entries and posts."""
+    """A store with a job in each state, by the number of one of them; and entries, and posts."""
     stage = Stage(store, Time())
     completed, running = stage.put(), stage.put()
     stage.complete(stage.claim(1))

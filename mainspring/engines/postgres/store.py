@@ -26,10 +26,12 @@ from mainspring.engines.postgres import (
     replay,
     settle,
     statistics,
+    traffic,
     upkeep,
 )
 from mainspring.engines.postgres import migrate as schema
 from mainspring.engines.postgres.address import address
+from mainspring.engines.postgres.arrays import plain
 from mainspring.engines.postgres.claim import Floors, claim_plainly, held
 from mainspring.engines.postgres.claim import claim as take
 from mainspring.engines.postgres.connection import connect
@@ -66,6 +68,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -269,6 +272,10 @@ class PostgresStore:
 
     def queues(self) -> list[QueueInfo]:
         return self._read(queues.queues)
+
+    def traffic(self, queue: str) -> Traffic:
+        self._parts.writer.flush()
+        return self._read(lambda reader: traffic.traffic(reader, plain(queue)))
 
     def position(self, id: bytes) -> int | None:
         return self._read(lambda reader: read.position(reader, id))

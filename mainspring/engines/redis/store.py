@@ -22,6 +22,7 @@ from mainspring.engines.redis import (
     read,
     schema,
     statistics,
+    traffic,
 )
 from mainspring.engines.redis.address import address
 from mainspring.engines.redis.body import pack_number, pack_token, unpack_token
@@ -57,6 +58,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -269,6 +271,10 @@ class RedisStore:
 
     def queues(self) -> list[QueueInfo]:
         return queues.queues(self._parts.client)
+
+    def traffic(self, queue: str) -> Traffic:
+        self._parts.flush(at_once=True)
+        return traffic.traffic(self._parts.client, queue)
 
     def position(self, id: bytes) -> int | None:
         place: int | None = self._parts.client.run("position", id, writes=False)

@@ -30,6 +30,7 @@ from mainspring.job import (
     Transition,
 )
 from mainspring.posts import Cursor, NewPost, Page
+from mainspring.sharded import ShardInfo, ShardQueue
 from mainspring.store import (
     Claim,
     Counts,
@@ -43,9 +44,8 @@ from mainspring.store import (
     Pulse,
     QueueInfo,
     Settings,
-    ShardInfo,
-    ShardQueue,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -209,6 +209,9 @@ class ShardsStore:
 
     def queues(self) -> list[QueueInfo]:
         return reading.queues(self._ring)
+
+    def traffic(self, queue: str) -> Traffic:
+        return reading.traffic(self._ring, queue)
 
     def position(self, id: bytes) -> int | None:
         shard = self._shard_of(id)

@@ -27,6 +27,7 @@ from mainspring.engines.sqlite import (
     replay,
     settle,
     statistics,
+    traffic,
     upkeep,
 )
 from mainspring.engines.sqlite import migrate as schema
@@ -64,6 +65,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -261,6 +263,10 @@ class SqliteStore:
 
     def queues(self) -> list[QueueInfo]:
         return self._read(queues.queues)
+
+    def traffic(self, queue: str) -> Traffic:
+        self._parts.writer.flush()
+        return self._read(lambda connection: traffic.traffic(connection, queue))
 
     def position(self, id: bytes) -> int | None:
         return self._read(lambda connection: read.position(connection, id))
