@@ -19,6 +19,7 @@ from bench import (
     processes,
     server,
     sustained,
+    topics,
 )
 from bench.measure import Figure, fresh, stores
 from bench.places import PLACES
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "endurance": endurance.run,
     "depth": depth.run,
     "server": server.run,
+    "topics": topics.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }

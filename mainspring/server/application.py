@@ -20,6 +20,7 @@ from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
+from mainspring.server.topics import TopicRoutes
 from mainspring.server.workers import WorkerRoutes
 
 
@@ -51,6 +52,7 @@ def routes_over(service: Service) -> list[BaseRoute]:
         EventRoutes,
         QueueRoutes,
         KeyValueRoutes,
+        TopicRoutes,
         WorkerRoutes,
         KeyRoutes,
         HealthRoutes,
