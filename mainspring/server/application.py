@@ -18,6 +18,7 @@ from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
+from mainspring.server.store import StoreRoutes
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
 from mainspring.server.topics import TopicRoutes
@@ -58,4 +59,5 @@ def routes_over(service: Service) -> list[BaseRoute]:
         HealthRoutes,
     )
     routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
-    return [*routes, *OpenApiRoutes(routes).routes()]
+    # What this library's engine says is no part of what is described to others.
+    return [*routes, *OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]

@@ -15,8 +15,11 @@ from mainspring.errors import (
     IdConflict,
     InvalidArguments,
     InvalidState,
+    LeaseLost,
     MainspringError,
+    NotInteger,
     PayloadTooLarge,
+    QueueFull,
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
@@ -26,6 +29,7 @@ from mainspring.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,6 +48,10 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (InvalidState, 409),
     (IdConflict, 409),
     (UniqueTaken, 409),
+    (QueueFull, 409),
+    (VersionConflict, 409),
+    (NotInteger, 409),
+    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
@@ -130,4 +138,8 @@ def _named(error: Exception) -> str:
 def _more(error: Exception) -> dict[str, object]:
     if isinstance(error, UniqueTaken) and len(error.holder) == 16:
         return {"holder": str(UUID(bytes=error.holder))}
+    if isinstance(error, QueueFull):
+        return {"queue": error.queue}
+    if isinstance(error, VersionConflict):
+        return {"key": error.key, "expected": error.expected, "found": error.found}
     return {}
