@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mainspring.codec import RAW
+from mainspring.durations import SECOND
 from mainspring.job import JobError, Record, State
 from mainspring.store import Presence, QueueInfo
 
@@ -117,7 +118,7 @@ def task(job: Record) -> TaskShown:
         status=job.state,
         reason=job.reason,
         queue=job.queue,
-        payload=_value(job.payload),
+        payload=value(job.payload),
         priority=job.priority,
         attempts=job.attempt,
         max_attempts=policy.retry.max_retries + 1,
@@ -126,7 +127,7 @@ def task(job: Record) -> TaskShown:
         retry_backoff=policy.retry.kind,
         progress=job.progress,
         note=job.note,
-        result=None if job.result is None else _value(job.result),
+        result=None if job.result is None else value(job.result),
         error=None if job.error is None else _error(job.error),
         worker_id=job.worker,
         cancel_requested=job.cancel_asked,
@@ -147,7 +148,8 @@ def task(job: Record) -> TaskShown:
 
 
 class QueueShown(Shown, frozen=True, kw_only=True):
-    """A queue, its settings, and how many jobs are in it by status."""
+    """A queue, its settings, and how many jobs are in it by status. What is about messages is in
+    seconds."""
 
     name: str
     paused: bool
@@ -156,6 +158,10 @@ class QueueShown(Shown, frozen=True, kw_only=True):
     keep_completed: int
     keep_cancelled: int
     keep_failed: int
+    max_retries: int
+    retry_delays: Sequence[float]
+    ack_deadline_secs: float
+    max_depth: int
     tasks: Mapping[State, int]
 
 
@@ -169,6 +175,10 @@ def queue(info: QueueInfo, counts: Mapping[State, int] | None) -> QueueShown:
         keep_completed=info.keep_completed // MILLISECOND,
         keep_cancelled=info.keep_cancelled // MILLISECOND,
         keep_failed=info.keep_failed // MILLISECOND,
+        max_retries=info.max_retries,
+        retry_delays=[delay / SECOND for delay in info.retry_delays],
+        ack_deadline_secs=info.ack_deadline / SECOND,
+        max_depth=info.max_depth,
         tasks=counts or dict.fromkeys(State, 0),
     )
 
@@ -234,8 +244,9 @@ def named(id: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _value(data: bytes) -> Raw:
-    """What is stored is JSON already; bytes are told apart by what stands before them."""
+def value(data: bytes) -> Raw:
+    """A payload or a result, which is JSON as it is stored; bytes are told apart by what stands
+    before them."""
     if data[:1] == RAW:
         return Raw(msgspec.json.encode({"base64": b64encode(data[1:]).decode()}))
     return Raw(data)

@@ -11,6 +11,7 @@ from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.messages import MessageRoutes
 from mainspring.server.paths import Paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
@@ -31,6 +32,9 @@ def over(service: Service, hosts: Sequence[str] = ()) -> ASGIApp:
         yield
         service.close()
 
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, KeyValueRoutes, WorkerRoutes, HealthRoutes)
+    nouns = (
+        *(TaskRoutes, EventRoutes, QueueRoutes, MessageRoutes),
+        *(KeyValueRoutes, WorkerRoutes, HealthRoutes),
+    )
     routes = [route for noun in nouns for route in noun(service).routes()]
     return Guard(Paths(Router(routes, redirect_slashes=False, lifespan=lifespan)), hosts)
