@@ -5,6 +5,7 @@ Names are in camelCase and times whole milliseconds: durations, or moments since
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ MILLISECOND = 1000
 """Microseconds."""
 
 _encode = msgspec.json.Encoder(uuid_format="canonical").encode
+_read = msgspec.json.Decoder(Raw).decode
 _KIND = (b"content-type", b"application/json")
 
 
@@ -245,11 +247,12 @@ def named(id: bytes) -> str:
 
 
 def value(data: bytes) -> Raw:
-    """A payload or a result, which is JSON as it is stored; bytes are told apart by what stands
-    before them."""
-    if data[:1] == RAW:
-        return Raw(msgspec.json.encode({"base64": b64encode(data[1:]).decode()}))
-    return Raw(data)
+    """A payload or a result, which is JSON as it is stored. Bytes are told apart by what stands
+    before them; what other software has damaged must not spoil a whole page, and is bytes, too."""
+    if data[:1] != RAW:
+        with suppress(msgspec.DecodeError):
+            return _read(data)
+    return Raw(msgspec.json.encode({"base64": b64encode(data.removeprefix(RAW)).decode()}))
 
 
 def affected(ids: Sequence[UUID], refused: Mapping[UUID, str], done: str) -> dict[str, Any]:

@@ -80,10 +80,10 @@ class HttpServer(Server):
     """Has those who wait answered when it stops, and leaves the exit code to its caller."""
 
     def __init__(self, app: Mainspring) -> None:
-        self._service = Service(app)
+        self.service = Service(app)
         super().__init__(
             Config(
-                over(self._service),
+                over(self.service),
                 http=Connection,
                 ws="none",
                 lifespan="on",
@@ -101,5 +101,5 @@ class HttpServer(Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._service.stop()
+        self.service.stop()
         await super().shutdown(sockets)

@@ -31,7 +31,7 @@ class Service:
         self.started = time.time()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{app.name} server")
         self._calls = 0
-        self._waiting = 0
+        self.waiters = 0
         self._on_close: set[Callable[[], object]] = set()
         self.stopping = False
 
@@ -49,13 +49,13 @@ class Service:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Within it a request waits. A `Problem` if too many do."""
-        if self._waiting >= MOST_WAITING:
+        if self.waiters >= MOST_WAITING:
             raise Problem(503, "busy", f"{MOST_WAITING:,} requests are waiting", SOON)
-        self._waiting += 1
+        self.waiters += 1
         try:
             yield
         finally:
-            self._waiting -= 1
+            self.waiters -= 1
 
     @contextmanager
     def on_close(self, call: Callable[[], object]) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """Messages over HTTP: published, waited for, settled."""
 
 import asyncio
+import sqlite3
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,8 +11,8 @@ from uuid import uuid4
 import pytest
 from msgspec import json
 
-from mainspring import Mainspring
-from tests.server.conftest import Http
+from mainspring import Mainspring, State
+from tests.server.conftest import Http, Running, until
 
 QUEUE = "/queues/video_processing"
 
@@ -240,28 +242,223 @@ def test_what_does_not_fit_is_refused(http: Http, verb: str, said: object) -> No
 # --- waiting ------------------------------------------------------------------------------------
 
 
-class Waiters:
-    """Consumers who wait, each on a connection of its own."""
+class Waiter:
+    """A consumer who waits, on a connection of its own."""
 
-    def __init__(self, http: Http, port: int) -> None:
-        self.http = http
-        self.port = port
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
 
-    async def open(self, count: int, timeout: float = 60, **wish: Any) -> list[Any]:
-        body = json.encode({"timeout": timeout} | wish)
-        head = f"POST {QUEUE}/consume HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
-        head += "\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
-        opened = []
-        for _ in range(count):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(head.encode() + body)
-            opened.append((reader, writer))
-        return opened
+    async def told(self) -> list[Any]:
+        """The messages of the answer."""
+        answer = await self._reader.read()
+        self._writer.close()
+        await self._writer.wait_closed()
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        messages: list[Any] = json.decode(answer.partition(b"\r\n\r\n")[2])["messages"]
+        return messages
+
+    async def dies(self) -> None:
+        self._writer.transport.abort()
+        await self._writer.wait_closed()
 
 
-async def told(reader: asyncio.StreamReader) -> list[Any]:
-    """The messages of an answer."""
-    answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 200"), answer
-    messages: list[Any] = json.decode(answer.partition(b"\r\n\r\n")[2])["messages"]
-    return messages
+async def waiter(port: int, **wish: Any) -> Waiter:
+    body = json.encode({"timeout": 60} | wish)
+    head = (
+        f"POST {QUEUE}/consume HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode() + body)
+    return Waiter(reader, writer)
+
+
+class Claims:
+    """How many claims the app's store has answered, and whether it holds them up."""
+
+    def __init__(self, app: Mainspring, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answered = 0
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        exchange = app.store.exchange
+
+        def counted(*args: Any, **more: Any) -> Any:
+            self.begun.set()
+            answer = exchange(*args, **more)
+            assert self.gate.wait(30)
+            self.answered += 1
+            return answer
+
+        monkeypatch.setattr(app.store, "exchange", counted)
+
+
+@pytest.fixture
+def claims(app: Mainspring, monkeypatch: pytest.MonkeyPatch) -> Claims:
+    return Claims(app, monkeypatch)
+
+
+def waiting(server: Running) -> int:
+    return server.service.waiters
+
+
+async def all_wait(server: Running, count: int) -> None:
+    await asyncio.to_thread(until, lambda: waiting(server) >= count)
+
+
+def test_of_two_hundred_who_wait_the_first_gets_the_message_and_nobody_else_asks(
+    server: Running, app: Mainspring, claims: Claims
+) -> None:
+    async def story() -> None:
+        waiters = [await waiter(server.port, consumer="first")]
+        await all_wait(server, 1)
+        waiters += [await waiter(server.port, consumer=f"w{n}") for n in range(199)]
+        await all_wait(server, 200)
+        before = claims.answered
+        await app.queue("video_processing").apublish("news")
+        [message] = await waiters[0].told()
+        assert message["body"] == "news"
+        await asyncio.sleep(0)
+        # One that got it, one that found no more; and what a look each second may have added.
+        assert claims.answered - before <= 5
+        await app.queue("video_processing").apublish_many(range(199))
+        got = await asyncio.gather(*[each.told() for each in waiters[1:]])
+        assert sorted(each[0]["body"] for each in got) == list(range(199))
+        assert len({each[0]["receipt"] for each in got}) == 199
+
+    asyncio.run(story())
+    assert app.queue("video_processing").stats().running == 200
+
+
+def test_those_who_wait_are_served_in_the_order_they_came(server: Running, app: Mainspring) -> None:
+    async def story() -> None:
+        waiters = []
+        for n in range(5):
+            waiters.append(await waiter(server.port, consumer=f"w{n}"))
+            await all_wait(server, n + 1)
+        for n, each in enumerate(waiters):
+            await app.queue("video_processing").apublish(n)
+            [message] = await each.told()
+            assert message["body"] == n
+
+    asyncio.run(story())
+
+
+def test_each_kind_of_message_goes_to_those_who_want_it(server: Running, app: Mainspring) -> None:
+    async def story() -> None:
+        thumbs = await waiter(server.port, types=["thumbnail"])
+        await all_wait(server, 1)
+        anything = await waiter(server.port)
+        await all_wait(server, 2)
+        queue = app.queue("video_processing")
+        await queue.apublish("t", task="transcode")
+        assert [each["body"] for each in await anything.told()] == ["t"]
+        await queue.apublish("s", task="thumbnail")
+        assert [each["type"] for each in await thumbs.told()] == ["thumbnail"]
+
+    asyncio.run(story())
+
+
+def test_a_client_that_goes_away_while_it_waits_takes_nothing(
+    server: Running, app: Mainspring, http: Http
+) -> None:
+    async def story() -> None:
+        waiters = [await waiter(server.port) for _ in range(3)]
+        await all_wait(server, 3)
+        for each in waiters:
+            await each.dies()
+        await asyncio.to_thread(until, lambda: not waiting(server))
+
+    asyncio.run(story())
+    publish(http, "still here")
+    assert stats(http)["inFlight"] == 0
+    assert [message["attempt"] for message in consume(http)] == [1]
+
+
+def test_what_was_claimed_for_a_client_that_has_gone_is_given_back_at_no_cost(
+    server: Running, app: Mainspring, http: Http, claims: Claims
+) -> None:
+    publish(http, "mine")
+
+    async def story() -> None:
+        claims.gate.clear()
+        claims.begun.clear()
+        gone = await waiter(server.port)
+        await asyncio.to_thread(claims.begun.wait, 30)
+        await gone.dies()
+        await asyncio.sleep(0.1)  # nothing tells when the server has seen it
+        claims.gate.set()
+
+    asyncio.run(story())
+    [message] = consume(http, timeout=20)
+    assert (message["body"], message["attempt"]) == ("mine", 1)
+
+
+def test_a_wait_in_vain_is_answered_with_nothing(http: Http) -> None:
+    assert consume(http) == []
+    assert consume(http, timeout="50ms") == []
+    assert http.told(200, "GET", "/queues")["queues"] == []
+
+
+def test_what_falls_due_is_delivered_to_who_waits(http: Http) -> None:
+    publish(http, "later", delay="300ms")
+    assert [message["body"] for message in consume(http, timeout=20)] == ["later"]
+
+
+def test_who_waits_in_many_queues_is_found_in_each(server: Running, app: Mainspring) -> None:
+    with (
+        ThreadPoolExecutor(20) as pool,
+        Http(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as http,
+    ):
+        asked = [
+            pool.submit(http.told, 200, "POST", f"/queues/q{n}/consume", json={"timeout": 20})
+            for n in range(12)
+        ]
+        until(lambda: waiting(server) == 12)
+        for n in range(12):
+            app.queue(f"q{n}").publish(n, delay="100ms" if n % 2 else 0)
+        assert [each.result()["messages"][0]["body"] for each in asked] == list(range(12))
+
+
+def test_a_server_that_stops_answers_those_who_wait_at_once(app: Mainspring) -> None:
+    server = Running(app)
+
+    async def story() -> list[list[Any]]:
+        waiters = [await waiter(server.port) for _ in range(20)]
+        await all_wait(server, 20)
+        await asyncio.to_thread(server.stop)
+        return [await each.told() for each in waiters]
+
+    assert asyncio.run(story()) == [[]] * 20
+    app.queue("video_processing").publish("kept")
+    assert app.counts()["video_processing"][State.PENDING] == 1
+
+
+def test_two_servers_over_one_store_share_what_is_published(app: Mainspring) -> None:
+    with Mainspring(app.url) as second:
+        servers = [Running(app), Running(second)]
+        try:
+
+            async def story() -> None:
+                waiters = []
+                for server in servers:
+                    waiters += [await waiter(server.port) for _ in range(10)]
+                    await all_wait(server, 10)
+                await app.queue("video_processing").apublish_many(range(20))
+                got = await asyncio.gather(*[each.told() for each in waiters])
+                assert sorted(each[0]["body"] for each in got) == list(range(20))
+
+            asyncio.run(story())
+        finally:
+            for server in servers:
+                server.stop()
+
+
+def test_a_message_that_cannot_be_read_becomes_a_dead_letter(http: Http, app: Mainspring) -> None:
+    with sqlite3.connect(app.url.removeprefix("sqlite:///")) as file:
+        told = publish(http, "good")
+        file.execute("UPDATE job SET payload = ? WHERE number = 1", (b"{no json",))
+    assert consume(http) == []
+    [letter] = http.told(200, "GET", f"{QUEUE}/dead-letters")["tasks"]
+    assert (letter["id"], letter["reason"]) == (told["messageId"], "rejected")
