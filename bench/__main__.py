@@ -20,6 +20,7 @@ from bench import (
     remote,
     server,
     sustained,
+    topics,
 )
 from bench.measure import Figure, fresh, stores
 from bench.places import PLACES
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "endurance": endurance.run,
     "depth": depth.run,
     "server": server.run,
+    "topics": topics.run,
     "remote": remote.run,
     "rivals": beside.run,
     "sustained": sustained.run,

@@ -184,7 +184,9 @@ def _networks(value: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         try:
             ip_network(each)
         except ValueError as error:
-            raise InvalidArguments(f"expected addresses or networks: {error}") from None
+            raise InvalidArguments(
+                f"expected addresses or networks, got {each!r}: {error}"
+            ) from None
     return given
 
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
 from msgspec.json import Decoder
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Message
 
 from mainspring.codec import misfit
@@ -35,7 +35,7 @@ GIVEN = "mainspring.headers"
 """Where a scope holds its headers as a mapping."""
 
 
-def header(request: Request, name: bytes, otherwise: str = "") -> str:
+def header(request: HTTPConnection, name: bytes, otherwise: str = "") -> str:
     """A header, by its name in small letters; the last, if there are several."""
     value: bytes | None = request.scope[GIVEN].get(name)
     return otherwise if value is None else value.decode("latin-1")
@@ -147,7 +147,7 @@ class Query(Generic[Q]):
         fields = msgspec.structs.fields(form)
         self._many = {each.encode_name for each in fields if get_origin(each.type) is tuple}
 
-    def read(self, request: Request) -> Q:
+    def read(self, request: HTTPConnection) -> Q:
         """What the query string says; a `Problem` if it does not fit."""
         given: dict[str, Any] = {}
         for name, value in request.query_params.multi_items():

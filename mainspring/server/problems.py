@@ -23,9 +23,9 @@ from mainspring.errors import (
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
-    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -44,8 +44,10 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownJob, 404),
     (UnknownTask, 404),
     (UnknownWorker, 404),
-    (UnknownKey, 404),
+    (UnknownAccessKey, 404),
     (InvalidState, 409),
+    (LeaseLost, 409),
+    (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
     (QueueFull, 409),
@@ -111,7 +113,7 @@ def problem_of(error: Exception) -> Problem:
         return _of_routing(error)
     for kind, status in _STATUSES:
         if isinstance(error, kind):
-            headers = SOON if isinstance(error, StoreUnavailable) else None
+            headers = SOON if isinstance(error, StoreUnavailable | QueueFull) else None
             return Problem(status, _named(error), str(error), headers, **_more(error))
     log.error("a request failed", exc_info=error)
     if isinstance(error, MainspringError):  # a store that is not as it must be: words for operators
