@@ -39,11 +39,12 @@ class Server:
         self.store = store
         self._options = options
         self._port = 0
+        self._scheme = ""
         self.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"{self._scheme}://127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -57,9 +58,9 @@ class Server:
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         assert self._process.stderr is not None
         told = self._process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
+        found = re.search(r"(https?)://127\.0\.0\.1:(\d+)", told)
         assert found, told
-        self._port = int(found[1])
+        self._scheme, self._port = found[1], int(found[2])
 
     def kill(self) -> None:
         """End it in the middle of whatever it does."""
