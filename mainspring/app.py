@@ -20,6 +20,7 @@ from mainspring.engines import open_store, store_url
 from mainspring.errors import (
     InvalidArguments,
     InvalidState,
+    KeyRefused,
     PayloadTooLarge,
     TaskError,
     UnknownJob,
@@ -292,7 +293,7 @@ class Mainspring(Operations):
         self._weigh(jobs)
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
-        records = self._read(known) if known else []
+        records = self._standing(known) if known else []
         return self._handles(jobs, inserted, records, tx is not None, task)
 
     async def aput(
@@ -303,7 +304,7 @@ class Mainspring(Operations):
             return await self._put_within(jobs, tx, task)
         inserted = await self.atake(jobs)
         known = _known(inserted)
-        records = await self._aread(known) if known else []
+        records = await self._astanding(known) if known else []
         return self._handles(jobs, inserted, records, False, task)
 
     async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
@@ -323,6 +324,15 @@ class Mainspring(Operations):
         return self.store.get(ids)
 
     _aread = in_thread(_read)
+
+    def _standing(self, ids: list[bytes]) -> list[Record | None]:
+        """How jobs stand that were there already, as far as one may know."""
+        try:
+            return self.store.get(ids)
+        except KeyRefused:
+            return [None] * len(ids)
+
+    _astanding = in_thread(_standing)
 
     def _found(self, id: Id, record: Record | None, task: Task[..., Any] | None) -> Job[Any]:
         if record is None:

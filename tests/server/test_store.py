@@ -113,6 +113,18 @@ def test_who_only_reads_is_not_told_by_which_token_a_job_is_held(
         assert {got.token, found.token} <= tokens
 
 
+def test_who_only_enqueues_may_bring_what_is_there_already(
+    app: Mainspring, server: Running
+) -> None:
+    key = app.keys.create("shop", ["enqueue"]).key
+    with Mainspring(f"http://127.0.0.1:{server.port}", api_key=key) as shop:
+        first = shop.enqueue("echo", 1, unique="k")
+        again = shop.enqueue("echo", 1, unique="k")
+        assert (again.id, again.duplicate) == (first.id, True)
+        with pytest.raises(KeyRefused, match="expected a key with read"):
+            first.refresh()
+
+
 # --- what comes in -------------------------------------------------------------------------------
 
 ODD: list[dict[str, Any]] = [
