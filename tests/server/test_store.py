@@ -125,6 +125,27 @@ def test_who_only_enqueues_may_bring_what_is_there_already(
             first.refresh()
 
 
+def test_what_operators_change_is_written_down_and_what_they_look_at_is_not(
+    app: Mainspring, reach: Reach
+) -> None:
+    store = reach("admin")
+    app.store.insert([job := new(payload=b'"private"')])
+    store.configure("default", Settings(paused=True))
+    store.check()
+    pages = store.dump()
+    store.cancel(Select(ids=(job.id,)), "no more")
+    store.restore(pages)
+    deeds = list(app.audit.since("1m"))
+    assert [deed.what for deed in deeds] == [
+        f"POST /store/{verb}" for verb in ("configure", "cancel", "restore")
+    ]
+    assert [deed.after for deed in deeds] == [
+        {"queue": "default", "paused": True},
+        {"ids": [job.id.hex()], "reason": "no more"},
+        {"dossiers": 1},
+    ]
+
+
 # --- what comes in -------------------------------------------------------------------------------
 
 ODD: list[dict[str, Any]] = [
