@@ -27,6 +27,7 @@ from mainspring.errors import (
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
+from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
@@ -268,6 +269,11 @@ class Mainspring(Operations):
         return self._open().waiter
 
     @property
+    def intake(self) -> Intake:
+        """Who makes one insert of what coroutines bring at the same moment."""
+        return self._open().intake
+
+    @property
     def leases(self) -> Leases:
         """Who keeps the leases of messages."""
         return self._open().leases
@@ -302,15 +308,11 @@ class Mainspring(Operations):
         """The async twin of `put`."""
         if tx is not None:
             return await self._put_within(jobs, tx, task)
-        inserted = await self.atake(jobs)
+        self._weigh(jobs)
+        inserted = await self.intake.insert(jobs)
         known = _known(inserted)
         records = await self._astanding(known) if known else []
         return self._handles(jobs, inserted, records, False, task)
-
-    async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
-        """Store the jobs together with what others bring at this moment: the store's answers."""
-        self._weigh(jobs)
-        return await self._open().intake.insert(jobs)
 
     async def _put_within(
         self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None

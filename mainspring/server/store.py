@@ -125,7 +125,7 @@ class StoreRoutes:
         if seen is not None:
             await self._service.ask(seen.admit, jobs)
         try:
-            stored = await self._app.atake(jobs)
+            stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
             return _partly(error)
         if seen is not None:
