@@ -205,9 +205,9 @@ def test_who_reads_nothing_at_all_is_hung_up_on(
 ) -> None:
     monkeypatch.setattr(protocol, "SLOWEST_READER", 0.2)
     client = slow_reader(server.port)
-    until(lambda: app.relay.listeners == 1)
+    until(lambda: app.opened.relay.listeners == 1)
     flood(app, "t")
-    until(lambda: app.relay.listeners == 0)
+    until(lambda: app.opened.relay.listeners == 0)
     client.close()
 
 
@@ -257,8 +257,8 @@ def test_nobody_is_left_listening_who_has_gone(
     http: Http, server: Running, app: Mainspring
 ) -> None:
     with stream(http, "topics=t"), talk(server, "topics=t"):
-        assert app.relay.listeners == 2
-    until(lambda: app.relay.listeners == 0)
+        assert app.opened.relay.listeners == 2
+    until(lambda: app.opened.relay.listeners == 0)
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_subscription_is_for_one_with(app: Mainspring) -> None:
         posts.get(0)
     with pytest.raises(InvalidState, match="entered before"), posts:
         pass
-    assert app.relay.listeners == 0
+    assert app.opened.relay.listeners == 0
 
 
 def test_after_a_pause_nothing_of_before_is_heard(app: Mainspring) -> None:
