@@ -17,6 +17,7 @@ from bench import (
     hogs,
     latency,
     processes,
+    remote,
     server,
     sustained,
     topics,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "depth": depth.run,
     "server": server.run,
     "topics": topics.run,
+    "remote": remote.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }

@@ -3,9 +3,15 @@
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mainspring.errors import InvalidState, MainspringError, PartlyUnavailable, StoreUnavailable
+from mainspring.errors import (
+    InvalidState,
+    MainspringError,
+    PartlyUnavailable,
+    QueueFull,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -108,9 +114,15 @@ class Intake(Generic[T, A]):
                 for wish in wishes:
                     wish.outcome = error
                 return
-            # One wish spoils the whole transaction: each gets its own, and its own answer.
+            # One wish spoils the whole transaction: each gets its own, and its own answer. But a
+            # queue that is full, and may be for long, leaves those for others together.
+            full = error.queue if isinstance(error, QueueFull) else None
+            others = [wish for wish in wishes if full and not _names(wish.things, full)]
+            if others:
+                self._carry_out(others)
             for wish in wishes:
-                self._carry_out([wish])
+                if wish not in others:
+                    self._carry_out([wish])
             return
         _hand_out(wishes, stored, None)
 
@@ -125,6 +137,10 @@ class _Wish(Generic[T, A]):
         self.loop = loop
         self.answer = answer
         self.outcome: list[A] | Exception = MainspringError("not carried out")
+
+
+def _names(things: Sequence[Any], queue: str) -> bool:
+    return any(job.queue == queue for job in things)
 
 
 def _hand_out(

@@ -65,6 +65,7 @@ _MODULES = {
     "kv": "kv",
     "topics": "topics",
     "keys": "keys",
+    "audit": "audit",
     "copy": "move",
     "demo": "demo",
 }

@@ -13,6 +13,9 @@ from starlette.websockets import WebSocket
 
 from mainspring.keys import Permission
 from mainspring.server.callers import caller_of
+from mainspring.server.recorder import record
+
+READING = frozenset({"GET", "HEAD"})
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -98,6 +101,8 @@ class Operations:
         request = Request(scope, receive, send)
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
+        if operation.permission is Permission.ADMIN and scope["method"] not in READING:
+            await record(request, response.status_code)
         await response(scope, receive, send)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL
+from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL, POLICY
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.together import Together
 
@@ -83,7 +83,7 @@ class Connection(Patience, HttpToolsProtocol):
     def _end(self, problem: Problem) -> None:
         """Answer at once, and hang up."""
         answer = problem.response()
-        headers = [*answer.raw_headers, *HEADERS, (b"connection", b"close")]
+        headers = [*answer.raw_headers, *HEADERS, POLICY, (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % header for header in headers]
         status = HTTPStatus(problem.status)
         first = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
