@@ -155,6 +155,8 @@ class Subscription:
         `SlowSubscriber` if more came than is kept for a subscription that does not take it; its
         `position` is where another one can go on.
         """
+        if self._arung is not None:
+            raise InvalidState("the subscription was entered by `async with`: expected aget")
         end = _end(timeout)
         while not self._pending:
             self._rung.clear()
