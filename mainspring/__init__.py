@@ -1,5 +1,7 @@
 """mainspring: a durable task queue for Python. The public names, and nothing else."""
 
+from typing import TYPE_CHECKING, Any
+
 from mainspring.app import Mainspring
 from mainspring.audit import Audit, Deed
 from mainspring.context import Context, current
@@ -14,6 +16,7 @@ from mainspring.errors import (
     InvalidState,
     JobCancelled,
     JobFailed,
+    KeyRefused,
     LeaseLost,
     MainspringError,
     NotBound,
@@ -59,14 +62,19 @@ from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
 from mainspring.topics import Post, Subscription, Topics
 
+if TYPE_CHECKING:
+    from mainspring.client import AsyncClient, Client
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Affected",
+    "AsyncClient",
     "AsyncTask",
     "Audit",
     "BatchTask",
     "Cancel",
+    "Client",
     "ConfigError",
     "Context",
     "Deed",
@@ -81,6 +89,7 @@ __all__ = [
     "JobCancelled",
     "JobFailed",
     "Key",
+    "KeyRefused",
     "KeyValue",
     "Keys",
     "LeaseLost",
@@ -132,3 +141,12 @@ __all__ = [
     "VersionConflict",
     "current",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The clients, when they are asked for: they need a library that the rest does not."""
+    if name in ("AsyncClient", "Client"):
+        from mainspring import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,8 @@
 MainspringError
 ├── your mistake
 │   ├── ConfigError           a setting, a URL or a file is not what it must be
-│   │   └── Unsupported       this engine cannot do that
+│   │   ├── Unsupported       this engine cannot do that
+│   │   └── KeyRefused        the server does not know the key, or it may not do this
 │   ├── TaskError             the declaration of a task is wrong (raised at import)
 │   ├── NotBound              a task was enqueued, but no one app is open for it
 │   ├── InvalidArguments      arguments or a payload do not fit
@@ -65,6 +66,10 @@ class ConfigError(MainspringError, ValueError):
 
 class Unsupported(ConfigError):
     """This engine cannot do that."""
+
+
+class KeyRefused(ConfigError):
+    """The server does not know the API key, or whoever has it may not do this."""
 
 
 class TaskError(MainspringError, TypeError):

@@ -42,6 +42,7 @@ VALUES = {
         "posts",
         "sharded",
         "urls",
+        "verbs",
     )
 }
 WORLD = {

@@ -63,6 +63,7 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "topics": "topics",
     "keys": "keys",
     "audit": "audit",
     "copy": "move",

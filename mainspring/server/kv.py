@@ -26,13 +26,13 @@ from mainspring.server.callers import Caller, caller_of
 from mainspring.server.paths import enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
+from mainspring.server.wishes import Seconds
 
 LARGEST_PAGE = 8_000_000
 """Bytes of values after which a page ends."""
 
 MOST_KEYS = 100
 
-Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**10)] | str
 Version: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Keys: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_KEYS)]
 
@@ -299,6 +299,8 @@ def _key(request: Request) -> str:
         unquote_to_bytes(raw or b"").decode()
     except UnicodeDecodeError:
         raise Problem(400, "bad-request", "expected a key in UTF-8, percent-encoded") from None
+    if "\n" in request.scope["path"]:  # which routing would leave out at the end
+        raise InvalidArguments("key: expected printable text, got a line feed in it")
     key: str = request.path_params["key"]
     return key
 

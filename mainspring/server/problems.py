@@ -15,8 +15,11 @@ from mainspring.errors import (
     IdConflict,
     InvalidArguments,
     InvalidState,
+    LeaseLost,
     MainspringError,
+    NotInteger,
     PayloadTooLarge,
+    QueueFull,
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
@@ -26,6 +29,7 @@ from mainspring.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,8 +46,14 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownWorker, 404),
     (UnknownAccessKey, 404),
     (InvalidState, 409),
+    (LeaseLost, 409),
+    (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
+    (QueueFull, 409),
+    (VersionConflict, 409),
+    (NotInteger, 409),
+    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
@@ -103,7 +113,7 @@ def problem_of(error: Exception) -> Problem:
         return _of_routing(error)
     for kind, status in _STATUSES:
         if isinstance(error, kind):
-            headers = SOON if isinstance(error, StoreUnavailable) else None
+            headers = SOON if isinstance(error, StoreUnavailable | QueueFull) else None
             return Problem(status, _named(error), str(error), headers, **_more(error))
     log.error("a request failed", exc_info=error)
     if isinstance(error, MainspringError):  # a store that is not as it must be: words for operators
@@ -130,4 +140,8 @@ def _named(error: Exception) -> str:
 def _more(error: Exception) -> dict[str, object]:
     if isinstance(error, UniqueTaken) and len(error.holder) == 16:
         return {"holder": str(UUID(bytes=error.holder))}
+    if isinstance(error, QueueFull):
+        return {"queue": error.queue}
+    if isinstance(error, VersionConflict):
+        return {"key": error.key, "expected": error.expected, "found": error.found}
     return {}

@@ -1,6 +1,7 @@
 """The routes of queues: `/queues`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -23,14 +24,15 @@ from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
-from mainspring.server.wishes import Span, span
+from mainspring.server.wishes import Seconds, Span, span
 from mainspring.store import QueueInfo
 
 UNENDING = tuple(state for state in State if state is not State.RUNNING)
 
 
 class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """New settings of a queue, as in `Mainspring.configure`; what is left out stays."""
+    """New settings of a queue, as in `Mainspring.configure`; what is left out stays. What is about
+    messages is in seconds."""
 
     paused: bool | UnsetType = UNSET
     by_hand: bool | UnsetType = UNSET
@@ -38,6 +40,18 @@ class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     keep_completed: Span | UnsetType = UNSET
     keep_cancelled: Span | UnsetType = UNSET
     keep_failed: Span | UnsetType = UNSET
+    max_retries: int | UnsetType = UNSET
+    retry_delays: Annotated[list[Seconds], Meta(max_length=100)] | UnsetType = UNSET
+    ack_deadline_secs: float | UnsetType = UNSET
+    max_depth: int | UnsetType = UNSET
+
+
+NAMES = {"ack_deadline_secs": "ack_deadline"}
+"""Settings that are called otherwise in Python."""
+
+READERS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
+    ("aging", "keep_completed", "keep_cancelled", "keep_failed"), span
+)
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,18 +116,17 @@ class QueueRoutes:
         """Change settings; the queue is made if need be."""
         name = _permitted(request)
         change = await asked.body(request, CHANGE)
-        spans = {
-            field: span(value)
-            for field in ("aging", "keep_completed", "keep_cancelled", "keep_failed")
-            if (value := getattr(change, field)) is not UNSET
+        given: dict[str, Any] = {
+            NAMES.get(field, field): READERS.get(field, _as_it_is)(value)
+            for field, value in asdict(change).items()
+            if value is not UNSET and field != "paused"
         }
-        by_hand = None if change.by_hand is UNSET else change.by_hand
-        if not spans and by_hand is None and change.paused is UNSET:
+        if not given and change.paused is UNSET:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
             _note(request, self._app, name, change)
-            info = self._app.configure(name, by_hand=by_hand, **spans)
+            info = self._app.configure(name, **given)
             if change.paused is UNSET:
                 return info
             return self._app.pause(name) if change.paused else self._app.resume(name)
@@ -179,6 +192,10 @@ class QueueRoutes:
         return [queue(info, counts.get(info.name)) for info in self._app.queues()]
 
 
+def _as_it_is(value: object) -> object:
+    return value
+
+
 def _name(request: Request) -> str:
     """The name in the path; what the caller may not use is not there."""
     name = text(request.path_params["name"], "queue")
@@ -198,10 +215,15 @@ def _note(request: Request, app: Mainspring, name: str, change: Change) -> None:
     """Have it written down what a change is about to replace."""
     told = {field: value for field, value in asdict(change).items() if value is not UNSET}
     was = next((info for info in app.queues() if info.name == name), None)
-    before = None if was is None else {field: getattr(was, field) for field in told}
-    if before is not None:
-        before |= {field: f"{value}us" for field, value in before.items() if type(value) is int}
+    before = None if was is None else {field: _setting(was, field) for field in told}
     changed(request, before=before, after=told)
+
+
+def _setting(info: QueueInfo, field: str) -> object:
+    value: Any = getattr(info, NAMES.get(field, field))
+    if field == "retry_delays":
+        return [f"{delay}us" for delay in value]
+    return f"{value}us" if field in READERS or field in NAMES else value
 
 
 def _unknown(name: str) -> Problem:
