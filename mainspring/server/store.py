@@ -20,7 +20,7 @@ from mainspring.keys import Permission
 from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import Caller, caller_of
-from mainspring.server.paths import Endpoint, Operation, anybody, path
+from mainspring.server.paths import Endpoint, Operation, holder, path
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
@@ -67,8 +67,8 @@ class StoreRoutes:
         ]
         return [
             *verbs,
-            path("/store", GET=anybody(self.greet, answers={200: Greeting})),
-            path("/store/hints", GET=anybody(self.hints)),
+            path("/store", GET=holder(self.greet, answers={200: Greeting})),
+            path("/store/hints", GET=holder(self.hints)),
         ]
 
     async def greet(self, request: Request) -> Response:
@@ -79,10 +79,7 @@ class StoreRoutes:
         )
 
     async def hints(self, request: Request) -> Response:
-        """A line that tells of every commit, for whoever may do anything at all."""
-        caller = caller_of(request)
-        if not caller.permissions:
-            caller.require(Permission.READ)
+        """A line that tells of every commit."""
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
 
