@@ -297,6 +297,18 @@ def test_no_two_modules_know_each_other() -> None:
             assert module not in reached(name), f"{module} and {name} import each other in a circle"
 
 
+SECRETS = {"secret", "digest", "password"}
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+                for side in (node.left, *node.comparators):
+                    name = getattr(side, "id", getattr(side, "attr", None))
+                    assert name not in SECRETS, f"{module}:{node.lineno} compares a secret by =="
+
+
 # --- how long and how lasting --------------------------------------------------------------------
 
 
