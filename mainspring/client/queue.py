@@ -18,7 +18,7 @@ from mainspring.client.tasks import Task
 from mainspring.client.verbs import Awaiting, Blocking, verb
 from mainspring.durations import SECOND, Duration, microseconds
 from mainspring.errors import InvalidArguments
-from mainspring.options import OnDuplicate
+from mainspring.options import OnDuplicate, text
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Verbs:
         """Store a message: any JSON value, or bytes. Sent again after trouble it is stored once.
         `QueueFull`, `PayloadTooLarge`, …"""
         said = msgspec.json.encode(_letter(queue, message, options))
-        return Call("POST", place("queues", queue, "publish"), _one, body=said, headers=once())
+        return Call("POST", _at(queue, "publish"), _one, body=said, headers=once())
 
     @verb
     def publish_many(
@@ -127,7 +127,7 @@ class Verbs:
         letters = [_letter(queue, message, options) for message in messages]
         return Call(
             "POST",
-            place("queues", queue, "publish"),
+            _at(queue, "publish"),
             lambda answer: _many(answer).messages,
             body=msgspec.json.encode(letters),
             headers=once(),
@@ -169,19 +169,19 @@ class Verbs:
     @verb
     def stats(self, queue: str) -> Call[Stats]:
         """What waits in the queue, and what went through it."""
-        return Call("GET", place("queues", queue, "stats"), lambda answer: _told(answer).stats)
+        return Call("GET", _at(queue, "stats"), lambda answer: _told(answer).stats)
 
     @verb
     def replay_dead_letters(self, queue: str, *ids: str) -> Call[int]:
         """Deliver dead letters again, with all attempts: these (up to 1000), or all; how many."""
-        where = place("queues", queue, "dead-letters", "replay")
+        where = _at(queue, "dead-letters", "replay")
         said = body(ids=list(ids) or None)
         return Call("POST", where, lambda answer: _replayed(answer).replayed, body=said)
 
     @verb
     def purge_dead_letters(self, queue: str, *ids: str) -> Call[int]:
         """Remove dead letters: these (up to 1000), or all; how many."""
-        where = place("queues", queue, "dead-letters", "purge")
+        where = _at(queue, "dead-letters", "purge")
         said = body(ids=list(ids) or None)
         return Call("POST", where, lambda answer: _deleted(answer).deleted, body=said)
 
@@ -239,12 +239,13 @@ class Queues(Verbs, Blocking):
         wish = _Wish(queue, max, timeout, ack_deadline, type, wanted)
         while True:
             found = []
-            for told in self.do(wish.call()):
+            deliveries = self.do(wish.call())
+            for told in deliveries:
                 try:
                     found.append(Message(self._line, queue, told, told.read(wish.shape)))
                 except InvalidArguments as error:
                     self.do(delivery.nacked(queue, told.receipt, False, None, str(error)))
-            if found or wish.over:
+            if found or (wish.over and not deliveries):
                 return found
 
     def dead_letters(self, queue: str) -> Iterator[Task]:
@@ -305,12 +306,13 @@ class AsyncQueues(Verbs, Awaiting):
         wish = _Wish(queue, max, timeout, ack_deadline, type, wanted)
         while True:
             found = []
-            for told in await self.do(wish.call()):
+            deliveries = await self.do(wish.call())
+            for told in deliveries:
                 try:
                     found.append(AsyncMessage(self._line, queue, told, told.read(wish.shape)))
                 except InvalidArguments as error:
                     await self.do(delivery.nacked(queue, told.receipt, False, None, str(error)))
-            if found or wish.over:
+            if found or (wish.over and not deliveries):
                 return found
 
     async def dead_letters(self, queue: str) -> AsyncIterator[Task]:
@@ -350,7 +352,7 @@ class _Wish:
         wait = max(0.0, min(POLL, self._end - time.monotonic()))
         return Call(
             "POST",
-            place("queues", self._queue, "consume"),
+            _at(self._queue, "consume"),
             lambda answer: _taken(answer).messages,
             body=body(timeout=round(wait, 3), **self._said),
             wait=wait,
@@ -362,9 +364,13 @@ class _Wish:
         return time.monotonic() >= self._end
 
 
+def _at(queue: str, *more: str) -> str:
+    return place("queues", text(queue, "queue"), *more)
+
+
 def _page(queue: str, after: int | None) -> Call[_Letters]:
     query = {} if after is None else {"after": after}
-    return Call("GET", place("queues", queue, "dead-letters"), _letters, query=query)
+    return Call("GET", _at(queue, "dead-letters"), _letters, query=query)
 
 
 def _letter(queue: str, message: Any, options: PublishOptions) -> dict[str, Any]:
