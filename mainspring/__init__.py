@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mainspring.app import Mainspring
+from mainspring.audit import Audit, Deed
 from mainspring.context import Context, current
 from mainspring.durations import Duration
 from mainspring.errors import (
@@ -40,9 +41,9 @@ from mainspring.errors import (
     TransactionError,
     UniqueBusy,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
-    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -70,11 +71,13 @@ __all__ = [
     "Affected",
     "AsyncClient",
     "AsyncTask",
+    "Audit",
     "BatchTask",
     "Cancel",
     "Client",
     "ConfigError",
     "Context",
+    "Deed",
     "Duration",
     "Entry",
     "ForeignConnection",
@@ -129,9 +132,9 @@ __all__ = [
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",
+    "UnknownAccessKey",
     "UnknownDependency",
     "UnknownJob",
-    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",

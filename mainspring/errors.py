@@ -16,7 +16,7 @@ MainspringError
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
 │   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
-│   ├── UnknownKey            no key has that id
+│   ├── UnknownAccessKey      no key to a server has that id
 │   ├── InvalidState          the job's state does not allow this
 │   └── SlowSubscriber        a subscription was ended that did not take what came
 ├── the store's answer
@@ -123,8 +123,8 @@ class UnknownWorker(MainspringError, LookupError):
     """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
-class UnknownKey(MainspringError, LookupError):
-    """No key has that id."""
+class UnknownAccessKey(MainspringError, LookupError):
+    """No key to a server has that id."""
 
 
 class InvalidState(MainspringError):

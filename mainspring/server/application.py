@@ -14,11 +14,15 @@ from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.keys import KeyRoutes
 from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.messages import MessageRoutes
+from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
+from mainspring.server.store import StoreRoutes
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
+from mainspring.server.topics import TopicRoutes
 from mainspring.server.workers import WorkerRoutes
 
 
@@ -49,9 +53,13 @@ def routes_over(service: Service) -> list[BaseRoute]:
         TaskRoutes,
         EventRoutes,
         QueueRoutes,
+        MessageRoutes,
         KeyValueRoutes,
+        TopicRoutes,
         WorkerRoutes,
         KeyRoutes,
         HealthRoutes,
     )
-    return [route for noun in nouns for route in noun(service).routes()]
+    routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
+    # What this library's engine says is no part of what is described to others.
+    return [*routes, *OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
