@@ -100,7 +100,7 @@ def test_a_server_that_is_started_anew_is_found_again(app: Mainspring) -> None:
     app.topics.publish("t", "first")
     first.stop()
     app.topics.publish("t", "while it was away")
-    second = Running(app, first.port)
+    second = Running(app, port=first.port)
     app.topics.publish("t", "last")
     listener.join(30)
     second.stop()
