@@ -1,9 +1,9 @@
 """Every code block of the README and the manual runs, page by page, as a reader would run it.
 
 A ```python block whose first line is `# name.py` is a file, as is a ```js block with `// name.mjs`
-and each ```toml block; any other is run as a script. In a ```console block each line after `$ ` is a
-command (with `&` at its end it goes on until the page ends), and the lines below are what it prints,
-`...` standing for anything.
+and each ```toml block; any other is run as a script. In a ```console block each line after `$ ` is
+a command (with `&` at its end it goes on until the page ends), and the lines below are what it
+prints, `...` standing for anything.
 """
 
 import contextlib
