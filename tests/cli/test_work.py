@@ -16,6 +16,7 @@ import pytest
 from mainspring import Job, JobFailed, Mainspring, Retry, State
 from tests.cli.conftest import URL, Cli
 from tests.servers import postgres, redis
+from tests.servers.mainspring import server_url
 from tests.worker.conftest import eventually
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -316,13 +317,14 @@ def test_as_many_run_at_once_as_was_said_and_no_more(
     assert [job.result(30) for job in jobs] == ["went"] * 5
 
 
-@pytest.mark.parametrize("engine", ["postgres", "redis"])
+@pytest.mark.parametrize("engine", ["postgres", "redis", "http"])
 def test_it_works_on_servers_too(engine: str, tmp_path: Path, work: Work) -> None:
-    url = (
-        postgres.in_folder(tmp_path)
-        if engine == "postgres"
-        else redis.in_folder(redis.redis_url(), tmp_path)
-    )
+    urls = {
+        "postgres": postgres.in_folder,
+        "redis": lambda folder: redis.in_folder(redis.redis_url(), folder),
+        "http": server_url,
+    }
+    url = urls[engine](tmp_path)
     with Mainspring(url) as store:
         job = store.enqueue("add", [1, 2])
         process = work("print(sum(json.load(sys.stdin)))", url=url)
