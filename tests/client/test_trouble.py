@@ -1,6 +1,8 @@
 """What a client does when the server, or the way to it, is in trouble."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
@@ -178,6 +180,18 @@ def test_an_address_that_is_none_is_refused_in_words(url: str, told: str) -> Non
     with pytest.raises(ConfigError, match=told) as raised:
         Client(url)
     assert "secret" not in str(raised.value)
+
+
+def test_what_is_not_installed_is_named_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "from mainspring import *\n"
+        "import mainspring\n"
+        "try:\n    mainspring.Client\n"
+        "except mainspring.ConfigError as error:\n    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'mainspring[client]'" in said.stdout
 
 
 def test_settings_that_do_not_fit_are_refused_in_words() -> None:
