@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -274,6 +275,28 @@ def test_a_program_that_is_gone_is_a_failure_that_says_so(
     assert "cannot be started" in str(error)
     process.terminate()
     assert process.wait(30) == 0
+
+
+def test_a_machine_that_has_no_room_for_a_program_costs_no_attempt(
+    store: Mainspring, program: Start, here: Path
+) -> None:
+    jobs = [store.enqueue("wait", max_retries=0) for _ in range(30)]
+    program(
+        "--url",
+        URL,
+        "work",
+        "--exec",
+        "while ! test -e go; do sleep 0.05; done; echo went",
+        "--shell",
+        "--concurrency",
+        30,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
+    )
+    eventually(lambda: store.counts()["default"][State.SCHEDULED])
+    [late, *_] = store.find(states=State.SCHEDULED, limit=1)
+    assert seen(store, late).reason.startswith("cannot be started: Too many open files")
+    (here / "go").touch()
+    assert [job.result(30) for job in jobs] == ["went"] * 30
 
 
 # --- which jobs ----------------------------------------------------------------------------------
