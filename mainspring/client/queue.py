@@ -134,37 +134,37 @@ class Verbs:
         )
 
     @verb
-    def ack(self, queue: str, message: str, result: Any = None) -> Call[None]:
-        """The message of this receipt is done, or, by its id, whoever holds it; `result` is kept.
-        `LeaseLost`, `UnknownJob`."""
-        return delivery.acked(queue, message, result)
+    def ack(self, queue: str, message_id: str, result: Any = None) -> Call[None]:
+        """The message of this id, or of this receipt, is done; `result` is kept. A receipt is good
+        for one delivery, an id means whoever holds the message. `LeaseLost`, `UnknownJob`."""
+        return delivery.acked(queue, message_id, result)
 
     @verb
     def nack(
         self,
         queue: str,
-        message: str,
+        message_id: str,
         requeue: bool = True,
         *,
         delay: Duration | None = None,
         error: str = "",
     ) -> Call[str]:
-        """The message of this receipt or id failed: deliver it again after `delay`, or as its
+        """The message of this id or receipt failed: deliver it again after `delay`, or as its
         retries say; with `requeue=False` make a dead letter of it. What became of it: "requeued",
         "dead_lettered" or "cancelled". `LeaseLost`, `UnknownJob`."""
-        return delivery.nacked(queue, message, requeue, delay, error)
+        return delivery.nacked(queue, message_id, requeue, delay, error)
 
     @verb
-    def extend(self, queue: str, message: str, ack_deadline: Duration) -> Call[datetime]:
-        """Hold the message of this receipt or id for so long from now on; until when.
+    def extend(self, queue: str, message_id: str, ack_deadline: Duration) -> Call[datetime]:
+        """Hold the message of this id or receipt for so long from now on; until when.
         `LeaseLost`, `UnknownJob`."""
-        return delivery.extended(queue, message, ack_deadline)
+        return delivery.extended(queue, message_id, ack_deadline)
 
     @verb
-    def release(self, queue: str, message: str, *, delay: Duration | None = None) -> Call[None]:
-        """Give the message of this receipt or id back as if it had not been taken. `LeaseLost`,
+    def release(self, queue: str, message_id: str, *, delay: Duration | None = None) -> Call[None]:
+        """Give the message of this id or receipt back as if it had not been taken. `LeaseLost`,
         `UnknownJob`."""
-        return delivery.released(queue, message, delay)
+        return delivery.released(queue, message_id, delay)
 
     @verb
     def stats(self, queue: str) -> Call[Stats]:
