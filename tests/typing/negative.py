@@ -106,6 +106,9 @@ def settles(message: Message[Video]) -> None:
 app.kv.increment("n", 1.5)  # E
 app.kv.set("a", 1, "5m")  # E by name only
 app.kv.get_many("a").append(1)  # E
+app.topics.publish("a")  # E
+app.topics.subscribe(["a"])  # E several by several arguments
+app.topics.publish("a", 1, {"by": "me"})  # E by name only
 
 
 def clients(client: Client, other: AsyncClient) -> None:

@@ -27,6 +27,7 @@ from mainspring import (
     Mainspring,
     Message,
     NewJob,
+    Post,
     Published,
     Queue,
     RateLimited,
@@ -35,6 +36,7 @@ from mainspring import (
     RetryAfter,
     Snooze,
     State,
+    Subscription,
     Task,
     Tasks,
     current,
@@ -412,6 +414,18 @@ async def values() -> None:
     assert_type([entry.version for entry in app.kv.scan("a")], list[int])
     assert_type(await app.kv.aincrement("n"), int)
     assert_type([entry.key async for entry in app.kv.ascan(limit=5)], list[str])
+
+
+async def topics(app: Mainspring) -> None:
+    assert_type(app.topics.publish("a.b", {"n": 1}, headers={"by": "me"}), int)
+    assert_type(await app.topics.apublish("a.b", None), int)
+    with app.topics.subscribe("a.*", "b.#", after="17") as posts:
+        assert_type(posts, Subscription)
+        assert_type(posts.get(timeout="5s"), Post | None)
+        assert_type([(post.topic, post.number) for post in posts], list[tuple[str, int]])
+    async with app.topics.subscribe("a", after=0) as following:
+        assert_type(await following.aget(), Post | None)
+        assert_type([post.position async for post in following], list[str])
 
 
 with Client("http://localhost:8700", api_key="ms_x") as client:
