@@ -217,6 +217,14 @@ def test_only_the_redis_engine_imports_redis() -> None:
     )
 
 
+def test_only_the_lines_of_the_client_import_httpx2() -> None:
+    assert not offences(
+        (module, name)
+        for module, name in edges()
+        if name.split(".")[0] == "httpx2" and module != "mainspring.client.lines"
+    )
+
+
 def test_only_the_postgres_engine_imports_psycopg() -> None:
     assert not offences(
         (module, name)
@@ -420,7 +428,7 @@ def loaded() -> set[str]:
 def test_importing_the_library_loads_neither_worker_nor_engine_nor_command_line(
     loaded: set[str],
 ) -> None:
-    late = EDGE | {"mainspring.worker", "mainspring.engines.sqlite"}
+    late = EDGE | {"mainspring.worker", "mainspring.engines.sqlite", "mainspring.client"}
     assert sorted(name for name in loaded if within(name, late)) == []
 
 
