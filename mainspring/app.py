@@ -154,10 +154,10 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = ()) -> Asgi:
+    def asgi(self, *, hosts: Sequence[str] = (), synap: bool = False) -> Asgi:
         """The jobs API as an ASGI application, for requests to loopback hosts and `hosts`, from
-        whomever; `ConfigError` without the extra `server`."""
-        return application(self, hosts)
+        whomever; with `synap` Synap's, too. `ConfigError` without the extra `server`."""
+        return application(self, hosts, synap)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""

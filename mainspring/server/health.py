@@ -44,7 +44,7 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Response:
         """200 if the store answers, else 503 and why not: for what sends requests to servers."""
-        return self._verdict(await self._service.ask(self._unready), {})
+        return self._verdict(await self._service.ask(self.unready), {})
 
     def _verdict(self, reasons: list[str], more: dict[str, Any]) -> Response:
         told = {
@@ -56,7 +56,8 @@ class HealthRoutes:
         }
         return answer(told | more, 503 if reasons else 200, SOON if reasons else None)
 
-    def _unready(self) -> list[str]:
+    def unready(self) -> list[str]:
+        """Why requests should not come here, if there is a reason. Blocks."""
         if self._service.stopping:
             return ["the server stops"]
         try:
@@ -66,7 +67,7 @@ class HealthRoutes:
         return []
 
     def _judged(self) -> tuple[list[str], dict[str, Any] | None]:
-        if reasons := self._unready():
+        if reasons := self.unready():
             return reasons, None
         try:
             stats = self._stats()

@@ -68,22 +68,22 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: Mainspring, listener: socket.socket) -> None:
+def serve(app: Mainspring, listener: socket.socket, *, synap: bool = False) -> None:
     """Answer requests until SIGTERM or SIGINT; the second signal waits for no answer."""
     keep_to_this_machine(listener.getsockname()[0])
     gc.freeze()
     gc.set_threshold(YOUNG)
-    HttpServer(app).run([listener])
+    HttpServer(app, synap=synap).run([listener])
 
 
 class HttpServer(Server):
     """Has those who wait answered when it stops, and leaves the exit code to its caller."""
 
-    def __init__(self, app: Mainspring) -> None:
+    def __init__(self, app: Mainspring, *, synap: bool = False) -> None:
         self._service = Service(app)
         super().__init__(
             Config(
-                over(self._service),
+                over(self._service, synap=synap),
                 http=Connection,
                 ws="none",
                 lifespan="on",

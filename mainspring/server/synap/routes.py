@@ -1,0 +1,58 @@
+"""Routes: everything that is there for programs that speak Synap."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mainspring import __version__
+from mainspring.server.answers import answer
+from mainspring.server.health import HealthRoutes
+from mainspring.server.paths import anybody, path, read
+from mainspring.server.problems import SOON
+from mainspring.server.service import Service
+from mainspring.server.synap.commands import Commander, Envelope, Told
+from mainspring.server.synap.kv import KeyValueCommands
+from mainspring.server.synap.rest import WAYS, operation
+from mainspring.server.synap.streams import StreamCommands
+from mainspring.server.synap.transactions import Transactions
+
+
+class SynapRoutes:
+    """What can be asked in Synap's way."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        transactions = Transactions(service)
+        nouns = (
+            KeyValueCommands(service, transactions),
+            StreamCommands(service),
+            transactions,
+        )
+        table = {name: each for noun in nouns for name, each in noun.commands().items()}
+        self._commander = Commander(service, table)
+
+    def routes(self) -> list[Route]:
+        """Each path and method."""
+        places: dict[str, dict[str, Any]] = {}
+        for way in (w for w in WAYS if w.command in self._commander._table):
+            places.setdefault(way.place, {})[way.method] = operation(way, self._commander)
+        enveloped = read(self._commander.enveloped, body=Envelope, answers={200: Told})
+        return [
+            path("/api/v1/command", POST=enveloped),
+            path("/health", GET=anybody(self.health)),
+            *(path(place, **operations) for place, operations in places.items()),
+        ]
+
+    async def health(self, request: Request) -> Response:
+        """200 if the store answers, else 503 and why not. Those who consume are no workers here, so
+        nobody asks for them."""
+        reasons = await self._service.ask(HealthRoutes(self._service).unready)
+        told = {
+            "status": "unhealthy" if reasons else "healthy",
+            "service": "synap",
+            "version": __version__,
+            "reasons": reasons,
+        }
+        return answer(told, 503 if reasons else 200, SOON if reasons else None)
