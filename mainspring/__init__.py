@@ -26,6 +26,7 @@ from mainspring.errors import (
     ResultTooLarge,
     RetryAfter,
     SchemaError,
+    SlowSubscriber,
     Snooze,
     Steering,
     StoreDamaged,
@@ -38,6 +39,7 @@ from mainspring.errors import (
     UniqueTaken,
     UnknownDependency,
     UnknownJob,
+    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -45,6 +47,7 @@ from mainspring.errors import (
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.keys import Key, Keys, NewKey
 from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
@@ -53,6 +56,7 @@ from mainspring.pull import Published, Queue
 from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+from mainspring.topics import Post, Subscription, Topics
 
 __version__ = "0.1.0"
 
@@ -73,12 +77,15 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "Key",
     "KeyValue",
+    "Keys",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
     "Message",
     "NewJob",
+    "NewKey",
     "NotBound",
     "NotImmediate",
     "NotInteger",
@@ -86,6 +93,7 @@ __all__ = [
     "PartlyUnavailable",
     "PayloadTooLarge",
     "Policies",
+    "Post",
     "Published",
     "Queue",
     "RateLimited",
@@ -95,6 +103,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "SchemaError",
+    "SlowSubscriber",
     "Snooze",
     "State",
     "Steering",
@@ -102,15 +111,18 @@ __all__ = [
     "StoreFull",
     "StoreGone",
     "StoreUnavailable",
+    "Subscription",
     "SyncTask",
     "Task",
     "TaskError",
     "Tasks",
+    "Topics",
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",
     "UnknownDependency",
     "UnknownJob",
+    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",

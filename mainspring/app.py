@@ -27,18 +27,20 @@ from mainspring.errors import (
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
-from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
+from mainspring.opened import Opened
 from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
+from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
+from mainspring.topics import Topics
 from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
 from mainspring.urls import without_password
@@ -84,8 +86,8 @@ class Mainspring(Operations):
             self.tasks.include(each)
         self.tasks.bind(self)
         self._lock = threading.Lock()
-        self._opened: _Opened | None = None
-        self._left_behind: list[_Opened] = []
+        self._opened: Opened | None = None
+        self._left_behind: list[Opened] = []
         self._closed = False
 
     @overload
@@ -154,10 +156,12 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = (), synap: bool = False) -> Asgi:
-        """The jobs API as an ASGI application, for requests to loopback hosts and `hosts`, from
-        whomever; with `synap` Synap's, too. `ConfigError` without the extra `server`."""
-        return application(self, hosts, synap)
+    def asgi(
+        self, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+    ) -> Asgi:
+        """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
+        as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
+        return application(self, hosts, keys, synap)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -268,6 +272,16 @@ class Mainspring(Operations):
         """Who keeps the leases of messages."""
         return self._open().leases
 
+    @property
+    def topics(self) -> Topics:
+        """Publishing and subscribing, by the same store."""
+        return Topics(self)
+
+    @property
+    def relay(self) -> Relay:
+        """Who reads what is published on topics."""
+        return self._open().relay
+
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""
         return self.tasks.get(task)
@@ -368,7 +382,7 @@ class Mainspring(Operations):
             handles.append(Job(self, there.get(id), task, mine, answer, now, uncommitted))
         return handles
 
-    def _open(self) -> "_Opened":
+    def _open(self) -> Opened:
         opened = self._opened
         if opened is not None and opened.pid == os.getpid():
             return opened
@@ -380,25 +394,8 @@ class Mainspring(Operations):
                 self._left_behind.append(self._opened)
                 self._opened = None
             if self._opened is None:
-                self._opened = _Opened(open_store(self.url), self.name)
+                self._opened = Opened(open_store(self.url), self.name)
             return self._opened
-
-
-class _Opened:
-    """A store, and the threads that serve it in this process."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self.pid = os.getpid()
-        self.store = store
-        self.waiter = Waiter(store, name)
-        self.intake = Intake(store, name)
-        self.leases = Leases(store, name)
-
-    def close(self) -> None:
-        self.intake.close()
-        self.leases.close()
-        self.waiter.close()
-        self.store.close()
 
 
 def _limit(size: object, name: str) -> int:

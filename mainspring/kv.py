@@ -1,6 +1,6 @@
 """Key-value: values under keys, durable, with an end, a version and counters. `app.kv`."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -70,6 +70,11 @@ class KeyValue:
         [cell] = self._home.store.kv_get([_key(key)])
         return None if cell is None else _entry(cell)
 
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        """The same with their versions and ends."""
+        cells = self._home.store.kv_get(_keys(keys))
+        return {cell.key: _entry(cell) for cell in cells if cell is not None}
+
     def set(
         self,
         key: str,
@@ -84,15 +89,16 @@ class KeyValue:
         With `if_version` only over that version, with `if_absent` only where there is none:
         `VersionConflict`, and nothing is written. `PayloadTooLarge` beyond the app's `max_payload`.
         """
-        data = codec.encode(value, f"key {_key(key)!r}")
-        if len(data) > self._home.max_payload:
-            raise PayloadTooLarge(
-                f"key {key!r}: expected a value of at most {self._home.max_payload:,} bytes,"
-                f" got {len(data):,}"
-            )
-        put = Put(key, data, _ttl(ttl), _expected(if_version, if_absent))
+        put = self._put(key, value, _ttl(ttl), _expected(if_version, if_absent))
         [version] = self._home.store.kv_set([put])
         return version
+
+    def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> dict[str, int]:
+        """Keep all of these values or none; their versions. In a store of shards: all or none in
+        each of them."""
+        puts = [self._put(key, value, _ttl(ttl)) for key, value in values.items()]
+        versions = self._home.store.kv_set(puts) if puts else []
+        return dict(zip(values, versions, strict=True))
 
     def increment(self, key: str, by: int = 1, *, ttl: Duration | None = None) -> int:
         """Add to an integer, from any number of programs at once; what it is now.
@@ -133,10 +139,21 @@ class KeyValue:
         """The async twin of `scan`."""
         return _each(_Pages(self._home, prefix, after, limit))
 
+    def _put(self, key: str, value: Any, ttl: int | None, expected: int | None = None) -> Put:
+        data = codec.encode(value, f"key {_key(key)!r}")
+        if len(data) > self._home.max_payload:
+            raise PayloadTooLarge(
+                f"key {key!r}: expected a value of at most {self._home.max_payload:,} bytes,"
+                f" got {len(data):,}"
+            )
+        return Put(key, data, ttl, expected)
+
     aget = in_thread(get)
     aget_many = in_thread(get_many)
     aentry = in_thread(entry)
+    aentries = in_thread(entries)
     aset = in_thread(set)
+    aset_many = in_thread(set_many)
     aincrement = in_thread(increment)
     atouch = in_thread(touch)
     adelete = in_thread(delete)

@@ -13,6 +13,7 @@ from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.fleet import Fleet
 from mainspring.handle import Job
 from mainspring.job import Changed, NewJob, Select, State, identity
+from mainspring.keys import Keys
 from mainspring.kv import KeyValue
 from mainspring.options import texts
 from mainspring.registry import Tasks
@@ -62,6 +63,11 @@ class Operations(Fleet):
     def kv(self) -> KeyValue:
         """Values under keys, in the same store."""
         return KeyValue(self)
+
+    @property
+    def keys(self) -> Keys:
+        """Who may use servers over the store."""
+        return Keys(self)
 
     def find(
         self,

@@ -272,7 +272,8 @@ def _on_duplicate(value: object, what: str) -> str:
     return str(value)
 
 
-def _headers(value: object, what: str) -> dict[str, str]:
+def headers_of(value: object, what: str) -> dict[str, str]:
+    """The headers as a mapping of texts that can be stored."""
     if not isinstance(value, Mapping) or len(value) > MOST_TAGS:
         raise InvalidArguments(f"{what}: expected a mapping of at most {MOST_TAGS}, got {value!r}")
     return {text(k, what): _header(v, f"{what}[{k!r}]") for k, v in value.items()}
@@ -320,7 +321,7 @@ _FIELDS: dict[str, Callable[[Any, str], Any]] = {
     "unique": _key,
     "unique_for": microseconds,
     "on_duplicate": _on_duplicate,
-    "headers": _headers,
+    "headers": headers_of,
     "tags": texts,
     "label": _key,
 }

@@ -134,7 +134,7 @@ class Waiter:
                 ids, self._new = list(self._waits) if whole else self._new, []
                 bells = list(self._bells) if whole else []
             self._look(ids)
-            _tell((bell.loop, bell.ring) for bell in bells)
+            tell((bell.loop, bell.ring) for bell in bells)
             if whole:
                 polled = time.monotonic()
                 # Under load there is a hint every millisecond: half of one core is enough for us.
@@ -162,7 +162,7 @@ class Waiter:
             waits = [(wait, answers[id]) for id in answers for wait in self._waits.pop(id, ())]
         for wait, answer in waits:
             wait.answer = answer
-        _tell((wait.loop, wait.wake) for wait, _ in waits)
+        tell((wait.loop, wait.wake) for wait, _ in waits)
 
 
 class Bell:
@@ -213,7 +213,7 @@ class _Wait:
         return self.answer
 
 
-def _tell(calls: "Iterable[tuple[AbstractEventLoop | None, Callable[[], None]]]") -> None:
+def tell(calls: "Iterable[tuple[AbstractEventLoop | None, Callable[[], None]]]") -> None:
     """Make the calls, each on its own event loop; every loop is woken once."""
     by_loop: dict[Any, list[Callable[[], None]]] = {}
     for loop, call in calls:

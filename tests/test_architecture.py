@@ -39,6 +39,8 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "posts",
+        "sharded",
         "urls",
     )
 }
@@ -73,6 +75,7 @@ PARENT_SIDE = {
             "tally",
         ),
         *("vitals", "health", "systemd", "watch"),
+        *("command", "call", "programs", "orphans"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""
@@ -98,7 +101,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv"),
+        *("intake", "workflow", "kv", "keys", "topics", "relay", "patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

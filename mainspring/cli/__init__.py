@@ -38,6 +38,7 @@ _DAMAGE = (UnicodeDecodeError, DecodeError, OverflowError)
 
 _MODULES = {
     "worker": "work",
+    "work": "execute",
     "serve": "serve",
     "enqueue": "enqueue",
     "status": "jobs",
@@ -62,6 +63,7 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "keys": "keys",
     "copy": "move",
     "demo": "demo",
 }

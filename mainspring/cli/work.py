@@ -172,10 +172,7 @@ def _told(pool: "Pool", threads: int, quiet: bool) -> Bus:
     if pool.priorities is not None:
         queues += " with priorities {} to {}".format(*pool.priorities)
     processes = f"{pool.least}" if pool.most == pool.least else f"{pool.least} to {pool.most}"
-    events = told_on_stderr(f"{queues}, {processes} x {threads}")
-    if not quiet:
-        events.on(AttemptFailed, partial(_say, _failure))
-    return events
+    return told_on_stderr(f"{queues}, {processes} x {threads}", failures=not quiet)
 
 
 @contextmanager
@@ -219,9 +216,9 @@ def _find(app: str) -> None:
         raise ConfigError(f"app: expected a module that can be imported, found no {package!r}")
 
 
-def told_on_stderr(what: str) -> Bus:
-    """Events that say on stderr what happens to the worker, which takes `what`; jobs are not
-    told of."""
+def told_on_stderr(what: str, *, failures: bool = False) -> Bus:
+    """Events that say on stderr what happens to the worker, which takes `what`; of its jobs at most
+    the attempts that failed are told."""
     bus = Bus()
 
     def started(event: WorkerStarted) -> str:
@@ -230,6 +227,8 @@ def told_on_stderr(what: str) -> Bus:
     bus.on(WorkerStarted, partial(_say, started))
     for kind, words in _WORDS.items():
         bus.on(kind, partial(_say, words))
+    if failures:
+        bus.on(AttemptFailed, partial(_say, _failure))
     return bus
 
 

@@ -3,28 +3,38 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
 from mainspring.app import Mainspring
+from mainspring.errors import InvalidArguments
+from mainspring.options import texts
 from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
-from mainspring.server.paths import Paths
+from mainspring.server.keys import KeyRoutes
+from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.openapi import OpenApiRoutes
+from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.synap.routes import SynapRoutes
 from mainspring.server.tasks import TaskRoutes
+from mainspring.server.terms import Terms
 from mainspring.server.workers import WorkerRoutes
 
 
-def application(app: Mainspring, *, hosts: Sequence[str] = (), synap: bool = False) -> ASGIApp:
-    """The ASGI application over this app, for requests to a loopback host or one of `hosts`; with
-    `synap` it answers in Synap's way, too."""
-    return over(Service(app), hosts, synap)
+def application(
+    app: Mainspring, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+) -> ASGIApp:
+    """The ASGI application over this app, for requests to a loopback host or one of `hosts`; `keys`
+    and `synap` as in `Terms`."""
+    if keys not in (True, False, None):
+        raise InvalidArguments(f"keys: expected True, False or None, got {keys!r}")
+    return over(Service(app), Terms(hosts=texts(hosts, "hosts"), keys=keys, synap=synap))
 
 
-def over(service: Service, hosts: Sequence[str] = (), synap: bool = False) -> ASGIApp:
+def over(service: Service, terms: Terms) -> ASGIApp:
     """The same over a service that whoever runs it may close itself."""
 
     @asynccontextmanager
@@ -32,14 +42,25 @@ def over(service: Service, hosts: Sequence[str] = (), synap: bool = False) -> AS
         yield
         service.close()
 
-    nouns = (TaskRoutes, EventRoutes, QueueRoutes, WorkerRoutes, HealthRoutes)
-    routes = [route for noun in nouns for route in noun(service).routes()]
+    routes = routes_over(service, synap=terms.synap)
+    paths = Paths(Router(routes, redirect_slashes=False, lifespan=lifespan))
+    return Guard(paths, service, terms, open_paths(routes))
+
+
+def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
+    """All that can be asked; of what is at the same path, what is there for Synap."""
+    nouns = (
+        TaskRoutes,
+        EventRoutes,
+        QueueRoutes,
+        KeyValueRoutes,
+        WorkerRoutes,
+        KeyRoutes,
+        HealthRoutes,
+    )
+    routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
     if synap:
-        routes = instead(SynapRoutes(service).routes(), routes)
-    return Guard(Paths(Router(routes, redirect_slashes=False, lifespan=lifespan)), hosts)
-
-
-def instead(first: list[Route], others: list[Route]) -> list[Route]:
-    """The first, and those of the others that have paths of their own."""
-    taken = {route.path for route in first}
-    return [*first, *(route for route in others if route.path not in taken)]
+        first = SynapRoutes(service).routes()
+        taken = {route.path for route in first}
+        routes = [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]
+    return [*routes, *OpenApiRoutes(routes).routes()]

@@ -45,6 +45,8 @@ async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
     if request.scope[GIVEN].get(b"content-type") != JSON:
         _take_only_json(header(request, b"content-type"))
+    if b"content-encoding" in request.scope[GIVEN]:
+        _take_nothing_packed(header(request, b"content-encoding"))
     return _decoded(await _read(request), decoder)
 
 
@@ -54,6 +56,12 @@ def _take_only_json(kind: str) -> None:
         raise Problem(
             415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
         )
+
+
+def _take_nothing_packed(how: str) -> None:
+    if how.lower() != "identity":
+        detail = f"expected a body as it is, without Content-Encoding, got {how!a}"
+        raise Problem(415, "unsupported-media-type", detail, {"Accept-Encoding": "identity"})
 
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:

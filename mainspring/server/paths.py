@@ -1,25 +1,36 @@
 """Paths: what can be asked at each, with the scope it takes and the forms that go in and out."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from mainspring.server.callers import Permission, caller_of
+from mainspring.keys import Permission
+from mainspring.server.callers import caller_of
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class Events:
+    """A stream of Server-Sent Events."""
+
+
+class Page:
+    """A page for a browser."""
 
 
 class Operation(Struct, frozen=True):
     """One method of a path: what answers it, and what a caller needs for it.
 
-    `query` and `body` are the forms of what comes (None: nothing comes); `answers` the form of
-    what goes out, by status. Its docstring is that of the endpoint.
+    `query` and `body` are the forms of what comes (None: nothing comes; a body that may be left
+    out is a union with None), `answers` those of what goes out, by status: None for nothing,
+    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does. `keyed`
+    ones are open to whoever has a key: what else it takes they find out themselves.
     """
 
     permission: Permission
@@ -27,9 +38,11 @@ class Operation(Struct, frozen=True):
     query: type | None = None
     body: Any = None
     answers: Mapping[int, Any] = {}
+    keyed: bool = False
 
 
 anybody = partial(Operation, Permission.OPEN)
+keyed = partial(Operation, Permission.OPEN, keyed=True)
 read = partial(Operation, Permission.READ)
 enqueue = partial(Operation, Permission.ENQUEUE)
 work = partial(Operation, Permission.WORK)
@@ -42,6 +55,21 @@ def path(place: str, **operations: Operation) -> Route:
     if "GET" in operations:
         operations["HEAD"] = operations["GET"]
     return Route(place, Operations(operations), methods=list(operations))
+
+
+def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
+    """The paths of which nothing needs a key."""
+    return frozenset(
+        route.path
+        for route in routes
+        if isinstance(route, Route)
+        and isinstance(route.app, Operations)
+        and all(_is_open(each) for each in route.app.by_method.values())
+    )
+
+
+def _is_open(operation: Operation) -> bool:
+    return operation.permission is Permission.OPEN and not operation.keyed
 
 
 class Operations:
@@ -71,7 +99,7 @@ class Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operations = self._fixed.get(scope.get("path", "")) if not scope.get("root_path") else None
-        if isinstance(operations, Operations) and scope["method"] in operations.by_method:
+        if isinstance(operations, Operations) and scope.get("method") in operations.by_method:
             await operations(scope, receive, send)
         else:
             await self._router(scope, receive, send)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from mainspring.errors import (
     UniqueTaken,
     UnknownDependency,
     UnknownJob,
+    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -38,6 +40,7 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownJob, 404),
     (UnknownTask, 404),
     (UnknownWorker, 404),
+    (UnknownKey, 404),
     (InvalidState, 409),
     (IdConflict, 409),
     (UniqueTaken, 409),
@@ -45,6 +48,18 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (StoreFull, 507),
     (StoreUnavailable, 503),
 ]
+
+
+class ProblemShown(Struct, frozen=True, kw_only=True):
+    """Why a request was not done. `type` names the kind for programs, `detail` tells people what
+    was expected and what came. There may be more members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    success: bool
+    error: str
 
 
 class Problem(Exception):
@@ -68,15 +83,15 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The document. `success` and `error` are the same in the words of other answers."""
-        document = {
-            "type": f"urn:mainspring:problem:{self.kind}",
-            "title": self.kind.replace("-", " ").capitalize(),
-            "status": self.status,
-            "detail": self.detail,
-            "success": False,
-            "error": self.detail,
-        }
-        body = msgspec.json.encode(document | self.more)
+        document = ProblemShown(
+            type=f"urn:mainspring:problem:{self.kind}",
+            title=self.kind.replace("-", " ").capitalize(),
+            status=self.status,
+            detail=self.detail,
+            success=False,
+            error=self.detail,
+        )
+        body = msgspec.json.encode(msgspec.structs.asdict(document) | self.more)
         return Response(body, self.status, self.headers, MEDIA_TYPE)
 
 

@@ -1,11 +1,13 @@
 """Protocol: a connection that must send its headers within bounds of time and size."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mainspring.server.guard import LARGEST_HEADERS, LONGEST_URL
+from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL
+from mainspring.server.problems import SOON, Problem
 from mainspring.server.together import Together
 
 SLOWEST_HEADERS = 10.0
@@ -22,13 +24,35 @@ class Connection(HttpToolsProtocol):
     _in_head = True
     _head = 0
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One too many is answered here, and as everything else is.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(cast(asyncio.Transport, Together(transport, self.loop)))
+        if self._most is not None and len(self.connections) > self._most:
+            detail = f"{self._most:,} connections are open"
+            self._end(Problem(503, "busy", detail, SOON))
+            return
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._waited()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        self._end(Problem(400, "bad-request", "expected a request in HTTP/1.1"))
+
+    def _end(self, problem: Problem) -> None:
+        """Answer at once, and hang up."""
+        answer = problem.response()
+        headers = [*answer.raw_headers, *HEADERS, (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        status = HTTPStatus(problem.status)
+        first = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
+        self.transport.write(b"".join((first, *lines, b"\r\n", answer.body)))
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         self._in_head = True

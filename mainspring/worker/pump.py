@@ -28,7 +28,7 @@ from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Counts, Exchanged, Note, Presence, Pulse, Store
 from mainspring.worker.capture import notes
-from mainspring.worker.dealer import Crew, Dealer, Taste
+from mainspring.worker.dealer import Crew, Dealer
 from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.ledger import Round
 from mainspring.worker.office import Office
@@ -73,7 +73,7 @@ class Pump:
         self._usage = Usage()
         self._me = me
         self._events = events
-        self._taste = Taste(me.name, int(me.lease * 1_000_000), me.queues, me.priorities)
+        self._taste = me.taste
         self._find_store = find_store
         self._url = url
         self._on_open: Callable[[], None] = lambda: None

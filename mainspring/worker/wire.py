@@ -77,11 +77,13 @@ Order = Setup | Feed | Recall | Stop | Drop | Quit
 
 
 class Hello(Struct, array_like=True, tag="hello"):
-    """The app was imported: its tasks and their kinds, places by kind, the URL of its store."""
+    """The app was imported: its tasks and their kinds, places by kind, the URL of its store, and
+    of which kind all the `rest` is, if it is known at all."""
 
     tasks: dict[str, str]
     slots: dict[str, int]
     url: str
+    rest: str = ""
 
 
 class Unable(Struct, array_like=True, tag="unable"):

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias, TypeGuard
 from msgspec import Struct
 from starlette.requests import Request
 
-from mainspring.server.callers import Caller, Permission
+from mainspring.keys import Permission
+from mainspring.server.callers import Caller
 from mainspring.server.synap.refusals import forbidden, invalid, missing
 
 MOST = 2**64

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mainspring.cells import Add, Cell, Put
 from mainspring.durations import SECOND
 from mainspring.errors import VersionConflict
-from mainspring.server.callers import Permission
+from mainspring.keys import Permission
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.cells import Entries, key_of, left, seconds, span_of

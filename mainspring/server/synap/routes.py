@@ -2,21 +2,35 @@
 
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message, Receive
 
 from mainspring import __version__
+from mainspring.server import asked
 from mainspring.server.answers import answer
 from mainspring.server.health import HealthRoutes
-from mainspring.server.paths import anybody, path, read
-from mainspring.server.problems import SOON
+from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.paths import anybody, keyed, path
+from mainspring.server.problems import SOON, Problem
 from mainspring.server.service import Service
-from mainspring.server.synap.commands import Commander, Envelope, Told
+from mainspring.server.synap.commands import Commander, Envelope, Told, fault
 from mainspring.server.synap.kv import KeyValueCommands
-from mainspring.server.synap.rest import WAYS, operation
+from mainspring.server.synap.rest import BODY, WAYS, operation
 from mainspring.server.synap.streams import StreamCommands
 from mainspring.server.synap.transactions import Transactions
+
+
+def _receiving(body: bytes) -> Receive:
+    """The same body once more."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 class SynapRoutes:
@@ -24,6 +38,7 @@ class SynapRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._entries = KeyValueRoutes(service)
         transactions = Transactions(service)
         nouns = (
             KeyValueCommands(service, transactions),
@@ -38,12 +53,24 @@ class SynapRoutes:
         places: dict[str, dict[str, Any]] = {}
         for way in (w for w in WAYS if w.command in self._commander._table):
             places.setdefault(way.place, {})[way.method] = operation(way, self._commander)
-        enveloped = read(self._commander.enveloped, body=Envelope, answers={200: Told})
+        enveloped = keyed(self._commander.enveloped, body=Envelope, answers={200: Told})
+        kept = places["/kv/set"]["POST"]
+        self._keep = kept.endpoint
+        places["/kv/set"]["POST"] = replace(kept, endpoint=self.keep)
         return [
             path("/api/v1/command", POST=enveloped),
             path("/health", GET=anybody(self.health)),
             *(path(place, **operations) for place, operations in places.items()),
         ]
+
+    async def keep(self, request: Request) -> Response:
+        """Keep a value in Synap's way, or `values` in ours: both have this path."""
+        try:
+            body = await asked.body(request, BODY)
+        except Problem as error:
+            return fault(error)
+        again = Request(request.scope, _receiving(msgspec.json.encode(body)))
+        return await (self._entries.set_many if "values" in body else self._keep)(again)
 
     async def health(self, request: Request) -> Response:
         """200 if the store answers, else 503 and why not. Those who consume are no workers here, so

@@ -14,8 +14,8 @@ from msgspec import Struct
 from mainspring.cells import OWN, Cell, Put
 from mainspring.durations import HOUR
 from mainspring.errors import VersionConflict
+from mainspring.keys import Permission
 from mainspring.options import text
-from mainspring.server.callers import Permission
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.cells import key_of, left
@@ -178,7 +178,7 @@ class Transactions:
 def _place(asked: Asked) -> str:
     """Where the transaction is kept: one of this caller, by the id that the client gave it."""
     id = text(asked.text_or("client_id", "") or asked.request_id, "client_id", LONGEST_ID)
-    return f"{BEGUN}{asked.caller.name}/{id}"
+    return f"{BEGUN}{asked.caller.key}/{id}"
 
 
 def _draft(cell: Cell | None) -> Draft:

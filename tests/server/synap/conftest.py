@@ -7,6 +7,7 @@ import httpx2 as httpx
 import pytest
 
 from mainspring import Mainspring
+from mainspring.server.terms import Terms
 from tests.server.conftest import Running
 
 Answer = dict[str, Any]
@@ -51,7 +52,7 @@ class Wire(httpx.Client):
 
 @pytest.fixture
 def server(app: Mainspring) -> Iterator[Running]:
-    running = Running(app, synap=True)
+    running = Running(app, Terms(synap=True))
     yield running
     running.stop()
 

@@ -3,6 +3,7 @@
 import threading
 
 from mainspring import Mainspring
+from mainspring.server.terms import Terms
 from tests.server.conftest import Running
 from tests.server.synap.conftest import Wire
 
@@ -106,7 +107,7 @@ def test_a_transaction_goes_on_at_another_server(
     synap: Wire, server: Running, app: Mainspring
 ) -> None:
     with Mainspring(app.url) as second:
-        other = Running(second, synap=True)
+        other = Running(second, Terms(synap=True))
         with Wire(base_url=f"http://127.0.0.1:{other.port}") as there:
             synap.told("transaction.multi", **T)
             assert there.told("kv.set", key="a", value=1, **T) == QUEUED
