@@ -38,8 +38,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """`hosts` are names by which the server is reached. With `keys` everybody needs one, False:
     nobody does, None: as soon as there is one. What `proxies` say of who asks is believed. `rate`
     holds for each key and each address, `waits` for what waits by one key, `connections` for all
-    of them; each in one process. With `plain` other machines may come without TLS, with `synap` there
-    is Synap's wire, too."""
+    of them; each in one process. With `plain` other machines may come without TLS,
+    with `synap` Synap's wire is spoken, too."""
 
     hosts: tuple[str, ...] = ()
     keys: bool | None = None

@@ -34,7 +34,8 @@ def test_what_is_no_json_is_refused_with_the_error_object(synap: Wire) -> None:
 
 
 def test_a_wrong_method_and_a_wrong_path_are_told(synap: Wire) -> None:
-    assert synap.get("/kv/set").status_code == 405
+    assert synap.get("/api/v1/command").status_code == 405
+    assert synap.put("/stream/list").status_code == 405
     assert synap.get("/synap/nothing").status_code == 404
 
 
