@@ -14,6 +14,7 @@ from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
 from mainspring.server.keys import KeyRoutes
 from mainspring.server.kv import KeyValueRoutes
+from mainspring.server.messages import MessageRoutes
 from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
@@ -53,6 +54,7 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
         TaskRoutes,
         EventRoutes,
         QueueRoutes,
+        MessageRoutes,
         KeyValueRoutes,
         WorkerRoutes,
         KeyRoutes,

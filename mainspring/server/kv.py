@@ -26,13 +26,13 @@ from mainspring.server.callers import Caller, caller_of
 from mainspring.server.paths import enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
+from mainspring.server.wishes import Seconds
 
 LARGEST_PAGE = 8_000_000
 """Bytes of values after which a page ends."""
 
 MOST_KEYS = 100
 
-Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**10)] | str
 Version: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Keys: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_KEYS)]
 

@@ -15,8 +15,10 @@ from mainspring.errors import (
     IdConflict,
     InvalidArguments,
     InvalidState,
+    LeaseLost,
     MainspringError,
     PayloadTooLarge,
+    QueueFull,
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
@@ -42,6 +44,8 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownWorker, 404),
     (UnknownKey, 404),
     (InvalidState, 409),
+    (LeaseLost, 409),
+    (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
     (Unsupported, 501),
@@ -103,7 +107,7 @@ def problem_of(error: Exception) -> Problem:
         return _of_routing(error)
     for kind, status in _STATUSES:
         if isinstance(error, kind):
-            headers = SOON if isinstance(error, StoreUnavailable) else None
+            headers = SOON if isinstance(error, StoreUnavailable | QueueFull) else None
             return Problem(status, _named(error), str(error), headers, **_more(error))
     log.error("a request failed", exc_info=error)
     if isinstance(error, MainspringError):  # a store that is not as it must be: words for operators

@@ -1,10 +1,12 @@
 """The routes of queues: `/queues`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.json import Decoder
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,14 +20,15 @@ from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
-from mainspring.server.wishes import Span, span
+from mainspring.server.wishes import Seconds, Span, span
 from mainspring.store import QueueInfo
 
 UNENDING = tuple(state for state in State if state is not State.RUNNING)
 
 
 class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """New settings of a queue, as in `Mainspring.configure`; what is left out stays."""
+    """New settings of a queue, as in `Mainspring.configure`; what is left out stays. What is about
+    messages is in seconds."""
 
     paused: bool | UnsetType = UNSET
     by_hand: bool | UnsetType = UNSET
@@ -33,6 +36,18 @@ class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     keep_completed: Span | UnsetType = UNSET
     keep_cancelled: Span | UnsetType = UNSET
     keep_failed: Span | UnsetType = UNSET
+    max_retries: int | UnsetType = UNSET
+    retry_delays: Annotated[list[Seconds], Meta(max_length=100)] | UnsetType = UNSET
+    ack_deadline_secs: float | UnsetType = UNSET
+    max_depth: int | UnsetType = UNSET
+
+
+NAMES = {"ack_deadline_secs": "ack_deadline"}
+"""Settings that are called otherwise in Python."""
+
+READERS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
+    ("aging", "keep_completed", "keep_cancelled", "keep_failed"), span
+)
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,17 +110,16 @@ class QueueRoutes:
         """Change settings; the queue is made if need be."""
         name = _name(request)
         change = await asked.body(request, CHANGE)
-        spans = {
-            field: span(value)
-            for field in ("aging", "keep_completed", "keep_cancelled", "keep_failed")
-            if (value := getattr(change, field)) is not UNSET
+        given: dict[str, Any] = {
+            NAMES.get(field, field): READERS.get(field, _as_it_is)(value)
+            for field, value in asdict(change).items()
+            if value is not UNSET and field != "paused"
         }
-        by_hand = None if change.by_hand is UNSET else change.by_hand
-        if not spans and by_hand is None and change.paused is UNSET:
+        if not given and change.paused is UNSET:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
-            info = self._app.configure(name, by_hand=by_hand, **spans)
+            info = self._app.configure(name, **given)
             if change.paused is UNSET:
                 return info
             return self._app.pause(name) if change.paused else self._app.resume(name)
@@ -166,6 +180,10 @@ class QueueRoutes:
     def _all(self) -> list[QueueShown]:
         counts = self._app.store.counts()
         return [queue(info, counts.get(info.name)) for info in self._app.queues()]
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def _name(request: Request) -> str:

@@ -113,9 +113,9 @@ class HttpServer(Server):
 
     def __init__(self, app: Mainspring, terms: Terms | None = None) -> None:
         terms = terms or Terms()
-        self._service = Service(app, waits=terms.waits)
+        self.service = Service(app, waits=terms.waits)
         config = Config(
-            over(self._service, terms),
+            over(self.service, terms),
             http=Connection,
             ws="none",
             lifespan="on",
@@ -136,5 +136,5 @@ class HttpServer(Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._service.stop()
+        self.service.stop()
         await super().shutdown(sockets)

@@ -36,7 +36,7 @@ class Service:
         self.started = time.time()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{app.name} server")
         self._calls = 0
-        self._waiting = 0
+        self.waiters = 0
         self._on_close: set[Callable[[], object]] = set()
         self.stopping = False
 
@@ -55,17 +55,17 @@ class Service:
     def waiting(self) -> Iterator[None]:
         """Within it a request waits. A `Problem` if too many do, of all or by its key."""
         key = ASKING.get().key
-        if self._waiting >= MOST_WAITING:
+        if self.waiters >= MOST_WAITING:
             raise Problem(503, "busy", f"{MOST_WAITING:,} requests are waiting", SOON)
         if key and self._waits_by_key[key] >= self._waits:
             detail = f"expected at most {self._waits:,} requests that wait by one key"
             raise Problem(429, "too-many-waits", detail, SOON)
-        self._waiting += 1
+        self.waiters += 1
         self._waits_by_key[key] += 1
         try:
             yield
         finally:
-            self._waiting -= 1
+            self.waiters -= 1
             self._waits_by_key[key] -= 1
             if not self._waits_by_key[key]:
                 del self._waits_by_key[key]

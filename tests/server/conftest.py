@@ -82,6 +82,7 @@ class Running:
         self._listener = listen("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
         self._server = HttpServer(app, terms)
+        self.service = self._server.service
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()
 
