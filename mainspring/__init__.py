@@ -1,6 +1,9 @@
 """mainspring: a durable task queue for Python. The public names, and nothing else."""
 
+from typing import TYPE_CHECKING, Any
+
 from mainspring.app import Mainspring
+from mainspring.audit import Audit, Deed
 from mainspring.context import Context, current
 from mainspring.durations import Duration
 from mainspring.errors import (
@@ -13,6 +16,7 @@ from mainspring.errors import (
     InvalidState,
     JobCancelled,
     JobFailed,
+    KeyRefused,
     LeaseLost,
     MainspringError,
     NotBound,
@@ -37,9 +41,9 @@ from mainspring.errors import (
     TransactionError,
     UniqueBusy,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
-    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -58,15 +62,22 @@ from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
 from mainspring.topics import Post, Subscription, Topics
 
+if TYPE_CHECKING:
+    from mainspring.client import AsyncClient, Client
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Affected",
+    "AsyncClient",
     "AsyncTask",
+    "Audit",
     "BatchTask",
     "Cancel",
+    "Client",
     "ConfigError",
     "Context",
+    "Deed",
     "Duration",
     "Entry",
     "ForeignConnection",
@@ -78,6 +89,7 @@ __all__ = [
     "JobCancelled",
     "JobFailed",
     "Key",
+    "KeyRefused",
     "KeyValue",
     "Keys",
     "LeaseLost",
@@ -120,12 +132,21 @@ __all__ = [
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",
+    "UnknownAccessKey",
     "UnknownDependency",
     "UnknownJob",
-    "UnknownKey",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
     "VersionConflict",
     "current",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The clients, when they are asked for: they need a library that the rest does not."""
+    if name in ("AsyncClient", "Client"):
+        from mainspring import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from mainspring.asgi import Asgi, application
 from mainspring.context import LARGEST_RESULT, MAX_RESULT
 from mainspring.durations import Duration
-from mainspring.engines import ENGINES, open_store, schemes
+from mainspring.engines import open_store, store_url
 from mainspring.errors import (
-    ConfigError,
     InvalidArguments,
     InvalidState,
     PayloadTooLarge,
@@ -43,7 +42,6 @@ from mainspring.task import Task
 from mainspring.topics import Topics
 from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
-from mainspring.urls import without_password
 
 if TYPE_CHECKING:
     from mainspring.worker.worker import Worker
@@ -60,21 +58,24 @@ class Mainspring(Operations):
     """The way to a store, for tasks and for operators. Nothing is opened before the first use.
 
     `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:` (`ConfigError` if it
-    cannot be one); payloads beyond `max_payload` bytes are refused, and a job fails for good whose
-    result goes beyond `max_result` bytes, where it runs; `name` is what consumers and threads are
-    called by. Close it, or use it in `with` or `async with`. Safe to use from many
-    threads, and after a fork.
+    cannot be one); `api_key` is what a server (`https://…`) knows this program by, left out: what
+    the variable MAINSPRING_API_KEY says. Payloads beyond `max_payload` bytes are refused, and a job
+    fails for good whose result goes beyond `max_result` bytes, where it runs; `name` is what
+    consumers and threads are called by. Close it, or use it in `with` or `async with`. Safe to use
+    from many threads, and after a fork.
     """
 
     def __init__(
         self,
         url: str = "sqlite:///mainspring.db",
         *tasks: Tasks,
+        api_key: str | None = None,
         max_payload: int = MAX_PAYLOAD,
         max_result: int = MAX_RESULT,
         name: str = "mainspring",
     ) -> None:
-        self.url = _store_url(url)
+        self.url = store_url(url)
+        self.api_key = api_key
         self.name = text(name, "name")
         self.max_payload = _limit(max_payload, "max_payload")
         self.max_result = _limit(max_result, "max_result")
@@ -302,11 +303,15 @@ class Mainspring(Operations):
         """The async twin of `put`."""
         if tx is not None:
             return await self._put_within(jobs, tx, task)
-        self._weigh(jobs)
-        inserted = await self._open().intake.insert(jobs)
+        inserted = await self.atake(jobs)
         known = _known(inserted)
         records = await self._aread(known) if known else []
         return self._handles(jobs, inserted, records, False, task)
+
+    async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
+        """Store the jobs together with what others bring at this moment: the store's answers."""
+        self._weigh(jobs)
+        return await self._open().intake.insert(jobs)
 
     async def _put_within(
         self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
@@ -394,7 +399,7 @@ class Mainspring(Operations):
                 self._left_behind.append(self._opened)
                 self._opened = None
             if self._opened is None:
-                self._opened = Opened(open_store(self.url), self.name)
+                self._opened = Opened(open_store(self.url, self.api_key), self.name)
             return self._opened
 
 
@@ -402,24 +407,6 @@ def _limit(size: object, name: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise InvalidArguments(f"{name}: expected bytes, from 1, got {size!r}")
     return size
-
-
-def _store_url(url: object) -> str:
-    """The URL, if a store can be behind it; its engine looks closer when it is opened."""
-    scheme, separator, place = str(url).partition("://")
-    shown = without_password(repr(url))
-    if "\0" in place or "%00" in place:
-        raise ConfigError(f"store URL: expected a path without NUL, got {shown}")
-    whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
-    if isinstance(url, str) and separator and scheme in ENGINES and whole:
-        return url
-    file = place if separator else scheme.removeprefix("sqlite:")
-    place_given = isinstance(url, str | os.PathLike) and file.strip("/")
-    if not place_given or (separator and scheme != "sqlite") or "@" in file:
-        file = "jobs.db"
-    raise ConfigError(
-        f"store URL: expected one of {schemes()}, such as 'sqlite:///{file}', got {shown}"
-    )
 
 
 @lru_cache(1024)

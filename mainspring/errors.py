@@ -3,7 +3,8 @@
 MainspringError
 ├── your mistake
 │   ├── ConfigError           a setting, a URL or a file is not what it must be
-│   │   └── Unsupported       this engine cannot do that
+│   │   ├── Unsupported       this engine cannot do that
+│   │   └── KeyRefused        the server does not know the key, or it may not do this
 │   ├── TaskError             the declaration of a task is wrong (raised at import)
 │   ├── NotBound              a task was enqueued, but no one app is open for it
 │   ├── InvalidArguments      arguments or a payload do not fit
@@ -15,7 +16,7 @@ MainspringError
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
 │   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
-│   ├── UnknownKey            no key has that id
+│   ├── UnknownAccessKey      no key to a server has that id
 │   ├── InvalidState          the job's state does not allow this
 │   └── SlowSubscriber        a subscription was ended that did not take what came
 ├── the store's answer
@@ -65,6 +66,10 @@ class ConfigError(MainspringError, ValueError):
 
 class Unsupported(ConfigError):
     """This engine cannot do that."""
+
+
+class KeyRefused(ConfigError):
+    """The server does not know the API key, or whoever has it may not do this."""
 
 
 class TaskError(MainspringError, TypeError):
@@ -118,8 +123,8 @@ class UnknownWorker(MainspringError, LookupError):
     """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
-class UnknownKey(MainspringError, LookupError):
-    """No key has that id."""
+class UnknownAccessKey(MainspringError, LookupError):
+    """No key to a server has that id."""
 
 
 class InvalidState(MainspringError):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from mainspring.cells import OWN, Put
 from mainspring.durations import LATEST, Duration, instant, microseconds
-from mainspring.errors import InvalidArguments, UnknownKey
+from mainspring.errors import InvalidArguments, UnknownAccessKey
 from mainspring.options import text, texts
 from mainspring.store import Store
 from mainspring.twins import in_thread
@@ -129,10 +129,10 @@ class Keys:
         return NewKey(**msgspec.structs.asdict(_key(id, lock)), key=f"ms_{id}_{secret}")
 
     def revoke(self, id: str) -> Key:
-        """Let nobody in by that key any more; repeatable. `UnknownKey`."""
+        """Let nobody in by that key any more; repeatable. `UnknownAccessKey`."""
         lock = self.lock(text(id, "id"))
         if lock is None:
-            raise UnknownKey(f"no key has the id {id!a}")
+            raise UnknownAccessKey(f"no key has the id {id!a}")
         if lock.revoked is None:
             # Nothing else ever changes it, and of two revokes either may be the last.
             lock = replace(lock, revoked=_now())

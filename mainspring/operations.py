@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from mainspring.audit import Audit
 from mainspring.durations import SECOND, Duration, microseconds, moment
 from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.fleet import Fleet
@@ -80,6 +81,11 @@ class Operations(Fleet):
     def keys(self) -> Keys:
         """Who may use servers over the store."""
         return Keys(self)
+
+    @property
+    def audit(self) -> Audit:
+        """What was changed by way of servers over the store."""
+        return Audit(self)
 
     def find(
         self,

@@ -48,7 +48,7 @@ class Posted(Struct, frozen=True):
     at: int
     topic: str
     body: bytes
-    headers: Mapping[str, str] = {}
+    headers: dict[str, str] = {}
     stream: int = 0
 
 

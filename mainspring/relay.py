@@ -134,6 +134,11 @@ class Relay:
         """What lies before it has been put wherever it belongs."""
         return self._cursor or {}
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._inboxes)
+
     def close(self) -> None:
         """End the thread. Who still listens is told."""
         with self._lock:

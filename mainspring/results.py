@@ -132,7 +132,7 @@ class Waiter:
             whole = hinted or began - polled >= POLL
             with self._lock:
                 ids, self._new = list(self._waits) if whole else self._new, []
-                bells = list(self._bells) if whole else []
+                bells = list(self._bells) if hinted else []
             self._look(ids)
             tell((bell.loop, bell.ring) for bell in bells)
             if whole:
@@ -176,16 +176,17 @@ class Bell:
         self._forget = forget
         self.ring = self._event.set
 
-    async def rung(self, timeout: float) -> None:
-        """Wait for the next ring, at most `timeout` seconds."""
+    async def rung(self, timeout: float) -> bool:
+        """Wait for the next ring, at most `timeout` seconds; whether there was one."""
         import asyncio
 
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
         except TimeoutError:
-            return
+            return False
         self._event.clear()
+        return True
 
     def __enter__(self) -> Self:
         return self

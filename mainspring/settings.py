@@ -30,6 +30,7 @@ class Configuration:
     """
 
     url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     app: str | None = None
     queues: tuple[str, ...] = ()
     processes: int | None = None
@@ -144,6 +145,18 @@ def _url(value: object, environment: Mapping[str, str]) -> str:
     return url
 
 
+def _api_key(value: object, environment: Mapping[str, str]) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArguments("expected text, got something else")  # not shown: it may be a key
+    key = value.strip()
+    if not key.startswith("env:"):
+        return key
+    variable = key.removeprefix("env:")
+    if not environment.get(variable):
+        raise InvalidArguments(f"expected a key in the variable {variable!r}, which is not set")
+    return environment[variable].strip()
+
+
 def _app(value: object, environment: Mapping[str, str]) -> str:
     text = _text(value, environment)
     if not re.fullmatch(r"[^:]+:[\w.]+", text):
@@ -172,7 +185,9 @@ def _networks(value: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         try:
             ip_network(each)
         except ValueError as error:
-            raise InvalidArguments(f"expected addresses or networks: {error}") from None
+            raise InvalidArguments(
+                f"expected addresses or networks, got {each!r}: {error}"
+            ) from None
     return given
 
 
@@ -237,6 +252,7 @@ def _duration(value: Any, _: Mapping[str, str]) -> Duration:
 
 _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "url": _url,
+    "api_key": _api_key,
     "app": _app,
     "queues": _names("queues", "mail,images"),
     "processes": _processes,

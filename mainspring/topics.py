@@ -39,19 +39,24 @@ class Home(Protocol):
     max_payload: int
 
 
-class Post(Struct, frozen=True, eq=False, weakref=True):
+class Post(Struct, frozen=True):
     """What was published on a topic, and when it was stored.
 
-    `number` is larger with every post on the topic; `position` says how far the subscription was
-    that it came by, and where another one may go on.
+    `number` is larger with every post on the topic; another subscription may go on behind
+    `position`, which is the number, unless the store is made of several.
     """
 
     topic: str
-    body: Any
-    headers: Mapping[str, str]
+    data: bytes
+    headers: dict[str, str]
     number: int
     at: datetime
     position: str
+
+    @property
+    def body(self) -> Any:
+        """What was said: plain JSON values, or bytes. `data` is how it is stored."""
+        return codec.decode(self.data)
 
 
 class Topics:
@@ -128,7 +133,7 @@ class Subscription:
         self._pending: deque[Posted] = deque()
         self._told: Cursor = {}
         self._read: Cursor = {}
-        self._joined = self._live = False
+        self._joined = self._live = self._closed = False
         self._rung = threading.Event()
         self._arung: asyncio.Event | None = None
 
@@ -178,6 +183,7 @@ class Subscription:
 
     def close(self) -> None:
         """Hear no more. Repeatable."""
+        self._closed = True
         if self._relay is not None and self._inbox is not None:
             self._relay.leave(self._inbox)
             self._inbox.end(InvalidState("the subscription was closed"))
@@ -247,6 +253,8 @@ class Subscription:
         if self._relay is None or self._inbox is None:
             raise InvalidState("the subscription was not entered: expected `with`")
         with self._lock:
+            if self._closed:
+                raise InvalidState("the subscription was closed")
             if not self._live:
                 self._read_kept()
                 return True
@@ -284,6 +292,8 @@ class Subscription:
             else:
                 self._relay.join(self._inbox)
                 self._joined = True
+                if self._closed:
+                    self._relay.leave(self._inbox)
         self._told, self._read = self._read, page.after
         self._pending.extend(
             post
@@ -296,11 +306,11 @@ class Subscription:
         self._told = {**self._told, post.stream: post.number}
         return Post(
             post.topic,
-            codec.decode(post.body),
+            post.body,
             post.headers,
             post.number,
             instant(post.at),
-            self.position,
+            _text(self._told),
         )
 
 

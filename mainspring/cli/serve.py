@@ -116,10 +116,11 @@ def _refuse_odd_pairs(settings: Configuration, with_worker: bool) -> None:
 
 
 def _log_access() -> None:
-    log = logging.getLogger("mainspring.access")
-    log.addHandler(logging.StreamHandler(sys.stderr))
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    for name in ("mainspring.access", "mainspring.audit"):
+        log = logging.getLogger(name)
+        log.addHandler(logging.StreamHandler(sys.stderr))
+        log.setLevel(logging.INFO)
+        log.propagate = False
 
 
 def _supervised(

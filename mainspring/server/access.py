@@ -37,5 +37,9 @@ def tell(scope: Scope, status: int | None, took: float) -> None:
 
 def line(**told: Any) -> str:
     """One line of printable ASCII, whatever was told, with no secret of a key in it."""
-    text = json.dumps(told, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return without_secrets(json.dumps(told, separators=(",", ":")).replace("\x7f", "\\u007f"))
+
+
+def without_secrets(text: str) -> str:
+    """The text with no more of keys than their ids."""
     return WRITTEN.sub(r"ms_\1_...", text)

@@ -19,9 +19,11 @@ from mainspring.server.openapi import OpenApiRoutes
 from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
+from mainspring.server.store import StoreRoutes
 from mainspring.server.synap.routes import SynapRoutes
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
+from mainspring.server.topics import TopicRoutes
 from mainspring.server.workers import WorkerRoutes
 
 
@@ -56,13 +58,16 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
         QueueRoutes,
         MessageRoutes,
         KeyValueRoutes,
+        TopicRoutes,
         WorkerRoutes,
         KeyRoutes,
         HealthRoutes,
     )
     routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
-    if synap:
-        first = SynapRoutes(service).routes()
-        taken = {route.path for route in first}
-        routes = [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]
-    return [*routes, *OpenApiRoutes(routes).routes()]
+    # What this library's engine says, and what Synap's clients do, is described elsewhere.
+    routes += [*OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
+    if not synap:
+        return routes
+    first = SynapRoutes(service).routes()
+    taken = {route.path for route in first}
+    return [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]

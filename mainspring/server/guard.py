@@ -15,9 +15,11 @@ from mainspring.server import access
 from mainspring.server.asked import GIVEN
 from mainspring.server.callers import ASKING, CALLER, EVERYBODY, NOBODY, Caller
 from mainspring.server.keyring import Keyring
+from mainspring.server.paths import READING
 from mainspring.server.peers import Peers
 from mainspring.server.problems import Problem, problem_of
 from mainspring.server.rates import Rates, source
+from mainspring.server.recorder import RECORDER, Recorder
 from mainspring.server.service import Service
 from mainspring.server.terms import Terms
 
@@ -32,7 +34,6 @@ HEADERS = [
 POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """Of every answer: browsers neither frame, guess nor keep what comes from here."""
 
-READING = frozenset({"GET", "HEAD"})
 SAME_SITE = (b"same-origin", b"none")
 
 STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
@@ -60,6 +61,7 @@ class Guard:
         self._open = frozenset(open_paths)
         self._peers = Peers(terms.proxies) if terms.proxies else None
         self._rates = Rates(terms.rate) if terms.rate else None
+        self._recorder = Recorder(service)
         self.keyring = Keyring(service, terms.keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,6 +76,7 @@ class Guard:
             self._admit(scope)
             if self._rates is not None or not self.keyring.idle():
                 passage.caller = await self._identify(scope)
+            scope[RECORDER] = self._recorder
             scope["app"] = self  # so that routing raises what it has to say
             inner_receive = passage.receive if scope["type"] == "websocket" else receive
             await self._inner(scope, inner_receive, passage.send)

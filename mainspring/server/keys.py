@@ -16,6 +16,7 @@ from mainspring.server.answers import MILLISECOND, Shown, answer
 from mainspring.server.callers import caller_of
 from mainspring.server.paths import admin, path
 from mainspring.server.problems import Problem
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.wishes import Span, span
 
@@ -92,6 +93,7 @@ class KeyRoutes:
         made: NewKey = await self._service.ask(
             self._keys.create, wish.name, wish.permissions, only=wish.only, expires=expires
         )
+        changed(request, after=shown(made))
         place = {"Location": f"{request.scope.get('root_path', '')}/keys/{made.id}"}
         return answer(KeyTold(key=shown(made), secret=made.key), 201, place)
 
@@ -99,6 +101,7 @@ class KeyRoutes:
         """Let nobody in by this key any more."""
         _require_everything(request)
         gone = await self._service.ask(self._keys.revoke, request.path_params["id"])
+        changed(request, after=shown(gone))
         return answer(KeyTold(key=shown(gone)))
 
 

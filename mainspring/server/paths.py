@@ -7,11 +7,15 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from mainspring.keys import Permission
 from mainspring.server.callers import caller_of
+from mainspring.server.recorder import record
+
+READING = frozenset({"GET", "HEAD"})
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -57,6 +61,27 @@ def path(place: str, **operations: Operation) -> Route:
     return Route(place, Operations(operations), methods=list(operations))
 
 
+Talk: TypeAlias = Callable[[WebSocket], Awaitable[None]]
+
+
+def socket(place: str, permission: Permission, talk: Talk) -> WebSocketRoute:
+    """A route for a WebSocket."""
+    return WebSocketRoute(place, Socket(permission, talk))
+
+
+class Socket:
+    """What Starlette takes as an application, for a WebSocket."""
+
+    def __init__(self, permission: Permission, talk: Talk) -> None:
+        self.permission = permission
+        self._talk = talk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = WebSocket(scope, receive, send)
+        caller_of(connection).require(self.permission)
+        await self._talk(connection)
+
+
 def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
     """The paths of which nothing needs a key."""
     return frozenset(
@@ -83,6 +108,8 @@ class Operations:
         request = Request(scope, receive, send)
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
+        if operation.permission is Permission.ADMIN and scope["method"] not in READING:
+            await record(request, response.status_code)
         await response(scope, receive, send)
 
 

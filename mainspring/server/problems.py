@@ -17,17 +17,19 @@ from mainspring.errors import (
     InvalidState,
     LeaseLost,
     MainspringError,
+    NotInteger,
     PayloadTooLarge,
     QueueFull,
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
-    UnknownKey,
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,12 +44,16 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownJob, 404),
     (UnknownTask, 404),
     (UnknownWorker, 404),
-    (UnknownKey, 404),
+    (UnknownAccessKey, 404),
     (InvalidState, 409),
     (LeaseLost, 409),
     (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
+    (QueueFull, 409),
+    (VersionConflict, 409),
+    (NotInteger, 409),
+    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
@@ -134,4 +140,8 @@ def _named(error: Exception) -> str:
 def _more(error: Exception) -> dict[str, object]:
     if isinstance(error, UniqueTaken) and len(error.holder) == 16:
         return {"holder": str(UUID(bytes=error.holder))}
+    if isinstance(error, QueueFull):
+        return {"queue": error.queue}
+    if isinstance(error, VersionConflict):
+        return {"key": error.key, "expected": error.expected, "found": error.found}
     return {}

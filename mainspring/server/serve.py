@@ -11,7 +11,7 @@ from uvicorn import Config, Server
 from mainspring.app import Mainspring
 from mainspring.errors import ConfigError
 from mainspring.server.application import over
-from mainspring.server.protocol import Connection
+from mainspring.server.protocol import Connection, Socket
 from mainspring.server.service import Service
 from mainspring.server.terms import Terms, Tls, is_loopback
 
@@ -22,6 +22,12 @@ IDLE = 60
 """Seconds that a connection is kept without a request."""
 
 BACKLOG = 2048
+
+LARGEST_FRAME = 4096
+"""Bytes of what may come over a WebSocket, where nobody has much to say."""
+
+PING = 20
+"""Seconds between two pings, and for the answer to one."""
 
 YOUNG = 20_000
 """New objects between two looks for garbage in cycles. Requests leave hardly any; at Python's usual
@@ -117,7 +123,11 @@ class HttpServer(Server):
         config = Config(
             over(self.service, terms),
             http=Connection,
-            ws="none",
+            ws=Socket,
+            ws_max_size=LARGEST_FRAME,
+            ws_per_message_deflate=False,
+            ws_ping_interval=PING,
+            ws_ping_timeout=PING,
             lifespan="on",
             log_config=None,
             access_log=False,

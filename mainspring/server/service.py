@@ -39,6 +39,9 @@ class Service:
         self.waiters = 0
         self._on_close: set[Callable[[], object]] = set()
         self.stopping = False
+        self.trusts_callers = False
+        """Whether callers may say what time it is, and bring what the library would not have made:
+        those who try out a store do."""
 
     async def ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a call that blocks, on one of a few threads. A `Problem` if too many wait."""

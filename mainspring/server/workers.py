@@ -15,6 +15,7 @@ from mainspring.server import asked
 from mainspring.server.answers import Shown, WorkerShown, answer, worker
 from mainspring.server.callers import caller_of
 from mainspring.server.paths import Operation, admin, path, read
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.store import Presence
 
@@ -86,6 +87,7 @@ class WorkerRoutes:
         """Have it run so many child processes."""
         wanted = await asked.body(request, SCALE)
         id = await self._id(request)
+        changed(request, after=wanted)
         told = await self._service.ask(
             self._app.scale_workers, id, least=wanted.least, most=wanted.most
         )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import json
 
-from mainspring import InvalidArguments, Mainspring, UnknownKey
+from mainspring import InvalidArguments, Mainspring, UnknownAccessKey
 from mainspring.cells import OWN
 from mainspring.keys import KEYS
 from mainspring.server.terms import Terms
@@ -195,7 +195,7 @@ def test_programs_see_no_keys_among_their_entries(app: Mainspring) -> None:
 
 
 def test_what_is_asked_of_keys_must_make_sense(app: Mainspring) -> None:
-    with pytest.raises(UnknownKey, match="no key has the id 'none'"):
+    with pytest.raises(UnknownAccessKey, match="no key has the id 'none'"):
         app.keys.revoke("none")
     with pytest.raises(InvalidArguments, match="permissions: expected some of read, enqueue"):
         app.keys.create("n", ["everything"])

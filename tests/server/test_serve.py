@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,6 +231,44 @@ def test_what_is_insecure_is_spelled_out_and_warned_of(
         http.told(200, "GET", "/tasks", headers=headers)
         http.told(200 if not headers else 401, "GET", "/tasks")
     assert program.stop() == 0
+
+
+def test_all_processes_of_a_server_have_its_terms(start: Start) -> None:
+    with Mainspring("sqlite:///mainspring.db") as app:
+        key = app.keys.create("n", ["read"])
+    certificates = ROOT / "tests" / "server" / "certificates"
+    program = start(
+        *("serve", "--port", "0", "--processes", "2", "--access-log", "--rate", "1000/h"),
+        *("--tls-cert", str(certificates / "server.pem")),
+        *("--tls-key", str(certificates / "server.key")),
+    )
+    trust = ssl.create_default_context(cafile=str(certificates / "authority.pem"))
+    headers = {"Authorization": f"Bearer {key.key}"}
+    pids: set[int] = set()
+    while len(pids) < 2:
+        base_url = f"https://127.0.0.1:{program.port}"
+        with Http(base_url=base_url, verify=trust, headers=headers) as http:
+            pids.add(http.told(200, "GET", "/ready")["pid"])
+            http.told(200, "GET", "/tasks")
+    assert program.stop() == 0
+    assert program.process.stderr is not None
+    lines = [json.loads(line) for line in program.process.stderr]
+    asked = [line for line in lines if line["path"] == "/tasks"]
+    assert {(line["status"], line["key"]) for line in asked} == {(200, key.id)}
+    assert key.key[-43:] not in str(lines)
+
+
+@pytest.mark.parametrize("option", ["--tls-key", "--tls-client-ca"])
+def test_what_belongs_to_a_certificate_needs_one(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert run(["serve", option, "file.pem"]) == 2
+    assert f"{option}: expected --tls-cert, too" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--port", "0", "--tls-cert", "none.pem"]) == 2
+    assert "tls_cert: expected a certificate and its key" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
