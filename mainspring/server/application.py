@@ -69,5 +69,5 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
     if not synap:
         return routes
     first = SynapRoutes(service).routes()
-    taken = {route.path for route in first}
+    taken = {getattr(route, "path", None) for route in first}
     return [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import Message, Receive
 
 from mainspring import __version__
@@ -19,6 +19,8 @@ from mainspring.server.problems import SOON, Problem
 from mainspring.server.service import Service
 from mainspring.server.synap.commands import Commander, Envelope, Told, fault
 from mainspring.server.synap.kv import KeyValueCommands
+from mainspring.server.synap.pubsub import PubSubCommands
+from mainspring.server.synap.queues import QueueCommands
 from mainspring.server.synap.rest import BODY, WAYS, operation
 from mainspring.server.synap.streams import StreamCommands
 from mainspring.server.synap.transactions import Transactions
@@ -39,19 +41,22 @@ class SynapRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._entries = KeyValueRoutes(service)
+        self._pubsub = PubSubCommands(service)
         transactions = Transactions(service)
         nouns = (
+            QueueCommands(service),
             KeyValueCommands(service, transactions),
+            self._pubsub,
             StreamCommands(service),
             transactions,
         )
         table = {name: each for noun in nouns for name, each in noun.commands().items()}
         self._commander = Commander(service, table)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[BaseRoute]:
         """Each path and method."""
         places: dict[str, dict[str, Any]] = {}
-        for way in (w for w in WAYS if w.command in self._commander._table):
+        for way in WAYS:
             places.setdefault(way.place, {})[way.method] = operation(way, self._commander)
         enveloped = keyed(self._commander.enveloped, body=Envelope, answers={200: Told})
         kept = places["/kv/set"]["POST"]
@@ -60,6 +65,7 @@ class SynapRoutes:
         return [
             path("/api/v1/command", POST=enveloped),
             path("/health", GET=anybody(self.health)),
+            *self._pubsub.sockets(),
             *(path(place, **operations) for place, operations in places.items()),
         ]
 

@@ -16,9 +16,9 @@ Answer = dict[str, Any]
 class Wire(httpx.Client):
     """A client that knows what it expects."""
 
-    def command(self, name: str, payload: Any = None, **fields: Any) -> Answer:
+    def ask(self, command: str, payload: Any) -> Answer:
         """The whole answer to a command."""
-        body = {"command": name, "request_id": "r-1", "payload": fields or payload or {}}
+        body = {"command": command, "request_id": "r-1", "payload": payload}
         answer = self.post("/api/v1/command", json=body)
         assert answer.status_code == 200, answer.text
         told: Answer = answer.json()
@@ -26,15 +26,15 @@ class Wire(httpx.Client):
         assert told["request_id"] == "r-1"
         return told
 
-    def told(self, name: str, **fields: Any) -> Any:
+    def told(self, command: str, /, **fields: Any) -> Any:
         """What a command answers that goes well."""
-        answer = self.command(name, **fields)
+        answer = self.ask(command, fields)
         assert (answer["success"], answer["error"]) == (True, None), answer
         return answer["payload"]
 
-    def refused(self, name: str, **fields: Any) -> str:
+    def refused(self, command: str, /, **fields: Any) -> str:
         """Why a command was refused."""
-        answer = self.command(name, **fields)
+        answer = self.ask(command, fields)
         assert (answer["success"], answer["payload"]) == (False, None), answer
         error: str = answer["error"]
         return error

@@ -14,7 +14,7 @@ def test_an_unknown_command_and_a_missing_field_are_told_with_status_200(synap: 
 
 
 def test_a_payload_that_is_no_object_lacks_everything(synap: Wire) -> None:
-    told = synap.command("kv.get", payload=[1])
+    told = synap.ask("kv.get", [1])
     assert told["error"] == "Invalid request: Missing 'key' field"
 
 
@@ -35,7 +35,7 @@ def test_what_is_no_json_is_refused_with_the_error_object(synap: Wire) -> None:
 
 def test_a_wrong_method_and_a_wrong_path_are_told(synap: Wire) -> None:
     assert synap.get("/api/v1/command").status_code == 405
-    assert synap.put("/stream/list").status_code == 405
+    assert synap.patch("/stream/list").status_code == 405
     assert synap.get("/synap/nothing").status_code == 404
 
 

@@ -99,7 +99,7 @@ COMMANDS: list[tuple[str, dict[str, Any], Any]] = [
 
 def test_every_command_answers_as_synap_does(synap: Wire) -> None:
     for name, payload, expected in COMMANDS:
-        told = synap.command(name, payload=payload)
+        told = synap.ask(name, payload)
         assert (told["payload"], told["error"]) == (expected, None), (name, payload)
 
 
@@ -119,7 +119,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 
 def test_what_cannot_be_done_is_told_in_words(synap: Wire) -> None:
     for name, payload, words in REFUSALS:
-        told = synap.command(name, payload=payload)
+        told = synap.ask(name, payload)
         assert not told["success"]
         assert told["error"].startswith(words), told
 

@@ -38,17 +38,17 @@ def test_a_write_under_another_id_or_none_does_not_wait(synap: Wire) -> None:
 
 
 def test_an_exec_does_nothing_if_a_watched_entry_has_changed(synap: Wire) -> None:
-    for change in (
-        {"name": "kv.set", "key": "w", "value": 2},
-        {"name": "kv.del", "key": "w"},
-        {"name": "kv.set", "key": "new", "value": 2},
+    for command, fields in (
+        ("kv.set", {"key": "w", "value": 2}),
+        ("kv.del", {"key": "w"}),
+        ("kv.set", {"key": "new", "value": 2}),
     ):
         synap.told("kv.set", key="w", value=1)
         synap.told("kv.del", key="new")
         synap.told("transaction.multi", **T)
         assert synap.told("transaction.watch", keys=["w", "new"], **T)["success"]
         synap.told("kv.set", key="a", value=1, **T)
-        synap.told(**change)  # type: ignore[arg-type]
+        synap.told(command, **fields)
         assert synap.told("transaction.exec", **T) == ABORTED
         assert synap.told("kv.get", key="a") is None
 
