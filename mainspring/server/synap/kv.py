@@ -123,7 +123,8 @@ class KeyValueCommands:
     def delete(self, asked: Asked) -> dict[str, Any]:
         """Remove an entry."""
         key = asked.text("key")
-        if self._transactions.queued(asked, Step(op="del", key=key)):
+        known = asked.caller.knows(key)
+        if known and self._transactions.queued(asked, Step(op="del", key=key)):
             return {"success": True, "queued": True}
         return {"deleted": self._delete([key], asked) == 1}
 

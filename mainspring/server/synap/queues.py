@@ -202,11 +202,20 @@ class QueueCommands:
         if not found:
             return {"message": None}
         try:
-            [record] = await self._service.ask(self._app.store.get, [found[0].id.bytes])
+            return {"message": await self.told(found[0])}
         except Exception:
             await self._service.ask(give_back, found)
             raise
-        return {"message": _message(found[0], record)}
+
+    async def told(self, message: Message[Any]) -> dict[str, Any]:
+        """What is told of a message that was taken."""
+        [record] = await self._service.ask(self._app.store.get, [message.id.bytes])
+        return _message(message, record)
+
+    def prefetch(self, name: str) -> int | None:
+        """How many messages a consumer may hold, 0 any number; None if there is no such queue."""
+        entry = self._find(name)
+        return None if entry is None else entry.prefetch
 
     def _has_enough(self, queue: str, consumer: str, entry: Kept) -> bool:
         if not entry.prefetch:

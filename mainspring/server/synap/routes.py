@@ -18,6 +18,7 @@ from mainspring.server.paths import anybody, keyed, path
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.service import Service
 from mainspring.server.synap.commands import Commander, Envelope, Told, fault
+from mainspring.server.synap.delivery import Delivery
 from mainspring.server.synap.kv import KeyValueCommands
 from mainspring.server.synap.pubsub import PubSubCommands
 from mainspring.server.synap.queues import QueueCommands
@@ -41,17 +42,18 @@ class SynapRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._entries = KeyValueRoutes(service)
-        self._pubsub = PubSubCommands(service)
+        self._pubsub, queues = PubSubCommands(service), QueueCommands(service)
+        self._delivery = Delivery(service, queues)
         transactions = Transactions(service)
         nouns = (
-            QueueCommands(service),
+            queues,
             KeyValueCommands(service, transactions),
             self._pubsub,
             StreamCommands(service),
             transactions,
         )
-        table = {name: each for noun in nouns for name, each in noun.commands().items()}
-        self._commander = Commander(service, table)
+        self.table = {name: each for noun in nouns for name, each in noun.commands().items()}
+        self._commander = Commander(service, self.table)
 
     def routes(self) -> list[BaseRoute]:
         """Each path and method."""
@@ -66,6 +68,7 @@ class SynapRoutes:
             path("/api/v1/command", POST=enveloped),
             path("/health", GET=anybody(self.health)),
             *self._pubsub.sockets(),
+            *self._delivery.routes(),
             *(path(place, **operations) for place, operations in places.items()),
         ]
 
