@@ -82,13 +82,12 @@ class SynapRoutes:
         return await (self._entries.set_many if "values" in body else self._keep)(again)
 
     async def health(self, request: Request) -> Response:
-        """200 if the store answers, else 503 and why not. Those who consume are no workers here, so
+        """200 if the store answers, else 503. Those who consume are no workers here, so
         nobody asks for them."""
         reasons = await self._service.ask(HealthRoutes(self._service).unready)
         told = {
             "status": "unhealthy" if reasons else "healthy",
             "service": "synap",
             "version": __version__,
-            "reasons": reasons,
         }
         return answer(told, 503 if reasons else 200, SOON if reasons else None)

@@ -206,3 +206,11 @@ def test_an_end_can_be_told_in_four_ways(synap: Wire) -> None:
         assert 57 <= synap.told("kv.ttl", key=unit)["ttl"] <= 60
     body = {"key": "a", "value": 1, "expiry": {"type": "weeks", "value": 1}}
     assert "expiry" in synap.rest("POST", "/kv/set", body, status=400)["error"]
+
+
+def test_values_are_kept_in_our_own_way_at_the_same_path(synap: Wire) -> None:
+    told = synap.rest("POST", "/kv/set", {"values": {"a": "x", "b": [1]}})
+    assert told["versions"].keys() == {"a", "b"}
+    assert synap.told("kv.get", key="a") == "x"
+    assert synap.put("/kv/get/c", json={"value": 1}).status_code == 200
+    assert synap.told("kv.get", key="get/c") == "1"
