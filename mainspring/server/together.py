@@ -35,8 +35,8 @@ class Together:
         self._transport.close()
 
     def _send(self) -> None:
-        if held := self._held:
-            self._held = []
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
             data = held[0] if len(held) == 1 else b"".join(held)
             self._sent += len(data)
             self._transport.write(data)
