@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from mainspring.errors import InvalidState, MainspringError, PartlyUnavailable, StoreUnavailable
+from mainspring.errors import (
+    InvalidState,
+    MainspringError,
+    PartlyUnavailable,
+    QueueFull,
+    StoreUnavailable,
+)
 from mainspring.job import Inserted, NewJob
 from mainspring.store import Store
 
@@ -102,9 +108,15 @@ class Intake:
                 for wish in wishes:
                     wish.outcome = error
                 return
-            # One wish spoils the whole transaction: each gets its own, and its own answer.
+            # One wish spoils the whole transaction: each gets its own, and its own answer. But a
+            # queue that is full, and may be for long, leaves those for others together.
+            full = error.queue if isinstance(error, QueueFull) else None
+            others = [wish for wish in wishes if full and not _names(wish.jobs, full)]
+            if others:
+                self._carry_out(others)
             for wish in wishes:
-                self._carry_out([wish])
+                if wish not in others:
+                    self._carry_out([wish])
             return
         at = 0
         for wish in wishes:
@@ -122,6 +134,10 @@ class _Wish:
         self.loop = loop
         self.answer = answer
         self.outcome: list[Inserted] | Exception = MainspringError("not carried out")
+
+
+def _names(jobs: Jobs, queue: str) -> bool:
+    return any(job.queue == queue for job in jobs)
 
 
 def _answer(wishes: list[_Wish]) -> None:

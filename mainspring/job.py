@@ -211,6 +211,11 @@ class Claimed(Struct, frozen=True, array_like=True):
     headers: bytes | None = None
 
     @property
+    def uuid(self) -> UUID:
+        """The id as a UUID."""
+        return UUID(bytes=self.id)
+
+    @property
     def last_attempt(self) -> bool:
         """Whether no retry is left after this attempt."""
         return self.attempt > decode_policy(self.policy).retry.max_retries
@@ -307,7 +312,8 @@ class Transition(Struct, frozen=True, array_like=True):
 
 
 class Record(Struct, kw_only=True):
-    """A job as the store last saw it. Times in microseconds, None where not applicable."""
+    """A job as the store last saw it. Times in microseconds, None where not applicable. `token` is
+    that of the grant under which it is held."""
 
     id: bytes
     number: int
@@ -325,6 +331,7 @@ class Record(Struct, kw_only=True):
     finished: int | None = None
     took: int | None = None
     worker: str | None = None
+    token: int | None = None
     result: bytes | None = None
     progress: float | None = None
     note: str | None = None

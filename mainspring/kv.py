@@ -1,13 +1,13 @@
 """Key-value: values under keys, durable, with an end, a version and counters. `app.kv`."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from mainspring import codec
-from mainspring.cells import Add, Cell, Put
+from mainspring.cells import BEHIND_OWN, Add, Cell, Put
 from mainspring.durations import Duration, instant, microseconds
 from mainspring.errors import InvalidArguments, PayloadTooLarge
 from mainspring.options import text
@@ -70,6 +70,11 @@ class KeyValue:
         [cell] = self._home.store.kv_get([_key(key)])
         return None if cell is None else _entry(cell)
 
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        """The same with their versions and ends."""
+        cells = self._home.store.kv_get(_keys(keys))
+        return {cell.key: _entry(cell) for cell in cells if cell is not None}
+
     def set(
         self,
         key: str,
@@ -84,15 +89,16 @@ class KeyValue:
         With `if_version` only over that version, with `if_absent` only where there is none:
         `VersionConflict`, and nothing is written. `PayloadTooLarge` beyond the app's `max_payload`.
         """
-        data = codec.encode(value, f"key {_key(key)!r}")
-        if len(data) > self._home.max_payload:
-            raise PayloadTooLarge(
-                f"key {key!r}: expected a value of at most {self._home.max_payload:,} bytes,"
-                f" got {len(data):,}"
-            )
-        put = Put(key, data, _ttl(ttl), _expected(if_version, if_absent))
+        put = self._put(key, value, _ttl(ttl), _expected(if_version, if_absent))
         [version] = self._home.store.kv_set([put])
         return version
+
+    def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> dict[str, int]:
+        """Keep all of these values or none; their versions. In a store of shards: all or none in
+        each of them."""
+        puts = [self._put(key, value, _ttl(ttl)) for key, value in values.items()]
+        versions = self._home.store.kv_set(puts) if puts else []
+        return dict(zip(values, versions, strict=True))
 
     def increment(self, key: str, by: int = 1, *, ttl: Duration | None = None) -> int:
         """Add to an integer, from any number of programs at once; what it is now.
@@ -133,10 +139,21 @@ class KeyValue:
         """The async twin of `scan`."""
         return _each(_Pages(self._home, prefix, after, limit))
 
+    def _put(self, key: str, value: Any, ttl: int | None, expected: int | None = None) -> Put:
+        data = codec.encode(value, f"key {_key(key)!r}")
+        if len(data) > self._home.max_payload:
+            raise PayloadTooLarge(
+                f"key {key!r}: expected a value of at most {self._home.max_payload:,} bytes,"
+                f" got {len(data):,}"
+            )
+        return Put(key, data, ttl, expected)
+
     aget = in_thread(get)
     aget_many = in_thread(get_many)
     aentry = in_thread(entry)
+    aentries = in_thread(entries)
     aset = in_thread(set)
+    aset_many = in_thread(set_many)
     aincrement = in_thread(increment)
     atouch = in_thread(touch)
     adelete = in_thread(delete)
@@ -148,7 +165,7 @@ class _Pages:
     def __init__(self, home: Home, prefix: str, after: str | None, limit: int | None) -> None:
         self._home = home
         self._prefix = prefix and _key(prefix, "prefix")
-        self._after = "" if after is None else _key(after, "after")
+        self._after = BEHIND_OWN if after is None else _key(after, "after")
         if isinstance(limit, bool) or (limit is not None and not isinstance(limit, int)):
             raise InvalidArguments(f"limit: expected a number from 0 or None, got {limit!r}")
         if limit is not None and limit < 0:

@@ -88,6 +88,11 @@ class Leases:
                 self._due[held] = time.monotonic() + lease / SECOND / 3
                 self._changed.notify()
 
+    def renew(self, token: int, lease: int) -> None:
+        """Let the lease of whoever holds this grant end `lease` microseconds from now."""
+        presence = self._presence(f"{self.consumer}-{token}", "stopped")  # leaves no trace
+        self._store.heartbeat(presence, [token], lease)
+
     def tell(self, consumer: str, note: Note) -> None:
         """Store progress."""
         self._beat(consumer, [], 0, [note])
@@ -156,16 +161,18 @@ class Leases:
     def _beat(
         self, consumer: str, tokens: Sequence[int], lease: int, notes: Sequence[Note] = ()
     ) -> Pulse:
-        presence = Presence(
+        return self._store.heartbeat(self._presence(consumer, "running"), tokens, lease, notes)
+
+    def _presence(self, consumer: str, state: str) -> Presence:
+        return Presence(
             id=consumer,
             host=platform.node(),
             pid=os.getpid(),
             started=self._started,
-            state="running",
+            state=state,
             slots=1,
             busy=1,
         )
-        return self._store.heartbeat(presence, tokens, lease, notes)
 
 
 def _lost(attempt: int, consumer: str, at: int) -> JobError:

@@ -93,6 +93,11 @@ class Message(Generic[T_co]):
         return UUID(bytes=self._job.id)
 
     @property
+    def claimed(self) -> Claimed:
+        """The job as it is held."""
+        return self._job
+
+    @property
     def number(self) -> int:
         """The job's number, for people."""
         return self._job.number
@@ -145,8 +150,7 @@ class Message(Generic[T_co]):
 
     def reject(self, reason: str = "") -> None:
         """Failed for good, whatever attempts are left. `LeaseLost`."""
-        told = error_of(self._job, reason, self.consumer)
-        self._settle(Failed(told, permanent=True, reason=Reason.REJECTED))
+        self._settle(rejected(self._job, reason, self.consumer))
 
     def release(self, *, delay: Duration | None = None) -> None:
         """Give it back as if it had not been taken, at once or after `delay`. `LeaseLost`."""
@@ -286,6 +290,11 @@ def error_of(job: Claimed, error: str | BaseException, consumer: str) -> JobErro
         worker=consumer,
         at=time.time_ns() // 1000,
     )
+
+
+def rejected(job: Claimed, why: str | BaseException, consumer: str) -> Failed:
+    """The outcome of a delivery that is not to be repeated."""
+    return Failed(error_of(job, why, consumer), permanent=True, reason=Reason.REJECTED)
 
 
 def _clean(text: str) -> str:

@@ -111,6 +111,10 @@ def _copy_queues(source: Store, target: Store) -> None:
             keep_completed=queue.keep_completed,
             keep_cancelled=queue.keep_cancelled,
             keep_failed=queue.keep_failed,
+            max_retries=queue.max_retries,
+            retry_delays=queue.retry_delays,
+            ack_deadline=queue.ack_deadline,
+            max_depth=queue.max_depth,
         )
         target.configure(queue.name, settings)
 

@@ -8,15 +8,19 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from mainspring.audit import Audit
 from mainspring.durations import SECOND, Duration, microseconds, moment
 from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.fleet import Fleet
 from mainspring.handle import Job
 from mainspring.job import Changed, NewJob, Select, State, identity
+from mainspring.keys import Keys
 from mainspring.kv import KeyValue
+from mainspring.message import positive
 from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
+from mainspring.rules import Rules
 from mainspring.store import Health, Minute, QueueInfo, Settings
 from mainspring.twins import in_thread
 
@@ -58,10 +62,30 @@ class Operations(Fleet):
     tasks: Tasks
     max_payload: int
 
+    _rules: Rules | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What settings of queues mean for messages."""
+        store = self.store
+        if self._rules is None or self._rules.store is not store:
+            self._rules = Rules(store)
+        return self._rules
+
     @property
     def kv(self) -> KeyValue:
         """Values under keys, in the same store."""
         return KeyValue(self)
+
+    @property
+    def keys(self) -> Keys:
+        """Who may use servers over the store."""
+        return Keys(self)
+
+    @property
+    def audit(self) -> Audit:
+        """What was changed by way of servers over the store."""
+        return Audit(self)
 
     def find(
         self,
@@ -109,12 +133,24 @@ class Operations(Fleet):
         keep_cancelled: Duration | None = None,
         keep_failed: Duration | None = None,
         by_hand: bool | None = None,
+        max_retries: int | None = None,
+        retry_delays: Sequence[Duration] | None = None,
+        ack_deadline: Duration | None = None,
+        max_depth: int | None = None,
     ) -> QueueInfo:
         """Change settings of a queue, for jobs that become due or end from now on.
 
         A job one priority higher goes ahead of jobs up to `aging` older; `keep_…` say how long
         ended jobs are kept. With `by_hand` only consumers, and workers that name the queue, take
         from it; the first message that is published to a queue sets that.
+
+        A message that is published without retries of its own is delivered up to `max_retries`
+        times more (3), after these `retry_delays`, the last of which repeats (at most 100, each
+        of up to 30 days; none: exponential). Who consumes holds it for `ack_deadline` (30 s)
+        unless he says. Other processes know these within a second.
+
+        At most `max_depth` jobs may wait (0: any number): a publish or enqueue of more raises
+        `QueueFull`. What is retried or replayed waits all the same.
         """
         wishes = {
             "aging": aging,
@@ -125,7 +161,14 @@ class Operations(Fleet):
         given: dict[str, Any] = {
             name: microseconds(w, name) for name, w in wishes.items() if w is not None
         }
-        return self.store.configure(_name(queue), Settings(by_hand=by_hand, **given))
+        if ack_deadline is not None:
+            given["ack_deadline"] = positive(ack_deadline, "ack_deadline")
+        if retry_delays is not None:
+            given["retry_delays"] = _delays(retry_delays)
+        settings = Settings(by_hand=by_hand, max_retries=max_retries, max_depth=max_depth, **given)
+        info = self.store.configure(_name(queue), settings)
+        self.rules.forget()
+        return info
 
     def counts(self) -> dict[str, dict[str, int]]:
         """`{queue: {state: n}}`: exact, every state present, at a cost that does not grow."""
@@ -239,6 +282,12 @@ def _state(name: str) -> State:
     except ValueError:
         known = ", ".join(State)
         raise InvalidArguments(f"states: expected some of {known}, got {name!r}") from None
+
+
+def _delays(delays: Sequence[Duration]) -> tuple[int, ...]:
+    if isinstance(delays, str) or not isinstance(delays, Sequence):
+        raise InvalidArguments(f"retry_delays: expected a list of durations, got {delays!r}")
+    return tuple(microseconds(delay, "retry_delays") for delay in delays)
 
 
 def _name(queue: str) -> str:

@@ -19,6 +19,7 @@ Kind = Literal["exponential", "linear", "fixed", "list"]
 _CURVES: dict[str, Kind] = {"exponential": "exponential", "linear": "linear", "fixed": "fixed"}
 
 MOST_RETRIES = 1_000_000
+LONGEST_DELAY = 30 * DAY
 JITTER = 0.25
 """With jitter a delay is between 75 % and 100 % of the computed one."""
 
@@ -113,7 +114,7 @@ class Retry:
         elif not callable(self.backoff):
             raise _no_backoff(self.backoff)
         longest = microseconds(self.max_delay, "max_delay")
-        if longest > 30 * DAY:
+        if longest > LONGEST_DELAY:
             raise InvalidArguments(f"max_delay: expected at most 30 days, got {self.max_delay!r}")
         base = microseconds(self.base, "base")
         return Backoff(

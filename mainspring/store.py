@@ -8,7 +8,7 @@ Every verb that looks at the time takes `now`; left out, the store's own clocks 
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from mainspring.job import (
     State,
     Transition,
 )
+from mainspring.posts import Posts
 from mainspring.presence import Member as Member
 from mainspring.presence import Presence as Presence
 from mainspring.presence import Slowest as Slowest
@@ -113,6 +114,8 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     `keep_completed`, `keep_cancelled` and `keep_failed` say how long ended jobs are kept.
     `by_hand` says that the queue was given a message (a job of the task `MESSAGE`): only claims
     that name the queue take from it.
+    `max_retries`, `retry_delays` (empty: as `Backoff` does) and `ack_deadline`, the lease, are for
+    messages and consumers that bring none. At most `max_depth` jobs may wait; 0: any number.
     """
 
     name: str
@@ -122,6 +125,10 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     keep_completed: int = 86_400_000_000
     keep_cancelled: int = 86_400_000_000
     keep_failed: int = 14 * 86_400_000_000
+    max_retries: int = 3
+    retry_delays: tuple[int, ...] = ()
+    ack_deadline: int = 30_000_000
+    max_depth: int = 0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -133,6 +140,30 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep_completed: int | None = None
     keep_cancelled: int | None = None
     keep_failed: int | None = None
+    max_retries: int | None = None
+    retry_delays: tuple[int, ...] | None = None
+    ack_deadline: int | None = None
+    max_depth: int | None = None
+
+
+class Traffic(Struct, frozen=True, kw_only=True):
+    """What waits in a queue, and what ever went through it.
+
+    `depth` jobs wait in whatever way, `running` are held, by so many `consumers` (or workers),
+    `dead_letters` have failed for good. The totals count from the queue's beginning: jobs
+    `published`, `consumed` (claims), `acked` (completed) and `dead_lettered`, and how long those
+    consumed had `waited` in all (microseconds).
+    """
+
+    depth: int = 0
+    running: int = 0
+    consumers: int = 0
+    dead_letters: int = 0
+    published: int = 0
+    consumed: int = 0
+    acked: int = 0
+    dead_lettered: int = 0
+    waited: int = 0
 
 
 class Minute(Struct, frozen=True, kw_only=True):
@@ -177,38 +208,6 @@ class Health(Struct, frozen=True, kw_only=True):
     figures: Mapping[str, float] = {}
 
 
-class ShardQueue(Struct, frozen=True, kw_only=True):
-    """A queue in a shard: how many of its jobs there wait (in whatever way), run and have ended,
-    and whether new ones go there."""
-
-    home: bool
-    waiting: int
-    running: int
-    ended: int
-
-
-class ShardInfo(Struct, frozen=True, kw_only=True):
-    """One of several stores that are one. `draining`: it gets no new jobs and entries; `away` says
-    why it does not answer, "" if it does; `entries`: whether some of the key-value store are there.
-    """
-
-    name: str
-    url: str
-    draining: bool = False
-    away: str = ""
-    entries: bool = False
-    queues: Mapping[str, ShardQueue] = {}
-
-
-@runtime_checkable
-class Sharded(Protocol):
-    """A store that is made of several."""
-
-    def shards(self) -> list[ShardInfo]:
-        """Each of them, and what is in it."""
-        ...
-
-
 class Signal(Protocol):
     """A hint that something may have changed. Take it first, then look, then wait: nothing that
     was committed after it was taken is missed. A hint may come for nothing."""
@@ -226,7 +225,7 @@ class Signal(Protocol):
         ...
 
 
-class Store(Cells, Protocol):
+class Store(Cells, Posts, Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
     when the place is not ours; each verb's own are named at the verb.
 
@@ -271,8 +270,8 @@ class Store(Cells, Protocol):
         but if jobs of this call wait on each other, it raises and nothing is stored.
         With `connection` it is part of the caller's transaction. One of an event loop's comes
         from a thread, as `transactions.OnLoop`; here as in `transaction`.
-        `IdConflict`, `UniqueTaken`, `UnknownDependency`, `NotImmediate`, `InvalidArguments` (a
-        cycle).
+        `IdConflict`, `UniqueTaken`, `UnknownDependency`, `QueueFull` (more would wait in a queue
+        than its `max_depth`), `NotImmediate`, `InvalidArguments` (a cycle).
         """
         ...
 
@@ -386,6 +385,14 @@ class Store(Cells, Protocol):
 
     def queues(self) -> list[QueueInfo]:
         """All queues there are, by name."""
+        ...
+
+    def traffic(self, queue: str) -> Traffic:
+        """What waits in a queue, and what went through it; all 0 if there is none of that name.
+
+        `consumed` and `waited` may lack the last second of other processes, and of one that was
+        killed; the rest is exact.
+        """
         ...
 
     def position(self, id: bytes) -> int | None:

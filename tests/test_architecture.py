@@ -39,7 +39,10 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "posts",
+        "sharded",
         "urls",
+        "verbs",
     )
 }
 WORLD = {
@@ -73,6 +76,7 @@ PARENT_SIDE = {
             "tally",
         ),
         *("vitals", "health", "systemd", "watch"),
+        *("command", "call", "programs", "orphans"),
     )
 }
 """Does the queue's work; must hold whatever a user's code does, so it leads to none."""
@@ -98,7 +102,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv"),
+        *("intake", "workflow", "kv", "keys", "audit", "topics", "relay", "patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

@@ -38,6 +38,7 @@ _DAMAGE = (UnicodeDecodeError, DecodeError, OverflowError)
 
 _MODULES = {
     "worker": "work",
+    "work": "execute",
     "serve": "serve",
     "enqueue": "enqueue",
     "status": "jobs",
@@ -62,6 +63,9 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "topics": "topics",
+    "keys": "keys",
+    "audit": "audit",
     "copy": "move",
     "demo": "demo",
 }

@@ -107,7 +107,8 @@ def worker(
         refuse_unreachable(settings.url, new=True, said=True)
     threads = settings.threads or settings.concurrency or THREADS
     with blame("app", settings), blame("url", settings):
-        common = _options(settings) | {"url": settings.url, "app": settings.app}
+        where = {"url": settings.url, "api_key": settings.api_key, "app": settings.app}
+        common = _options(settings) | where
         running = Pools(
             [Worker(events=_told(each, threads, quiet), **common, **_own(each)) for each in teams]
         )
@@ -172,10 +173,7 @@ def _told(pool: "Pool", threads: int, quiet: bool) -> Bus:
     if pool.priorities is not None:
         queues += " with priorities {} to {}".format(*pool.priorities)
     processes = f"{pool.least}" if pool.most == pool.least else f"{pool.least} to {pool.most}"
-    events = told_on_stderr(f"{queues}, {processes} x {threads}")
-    if not quiet:
-        events.on(AttemptFailed, partial(_say, _failure))
-    return events
+    return told_on_stderr(f"{queues}, {processes} x {threads}", failures=not quiet)
 
 
 @contextmanager
@@ -219,9 +217,9 @@ def _find(app: str) -> None:
         raise ConfigError(f"app: expected a module that can be imported, found no {package!r}")
 
 
-def told_on_stderr(what: str) -> Bus:
-    """Events that say on stderr what happens to the worker, which takes `what`; jobs are not
-    told of."""
+def told_on_stderr(what: str, *, failures: bool = False) -> Bus:
+    """Events that say on stderr what happens to the worker, which takes `what`; of its jobs at most
+    the attempts that failed are told."""
     bus = Bus()
 
     def started(event: WorkerStarted) -> str:
@@ -230,6 +228,8 @@ def told_on_stderr(what: str) -> Bus:
     bus.on(WorkerStarted, partial(_say, started))
     for kind, words in _WORDS.items():
         bus.on(kind, partial(_say, words))
+    if failures:
+        bus.on(AttemptFailed, partial(_say, _failure))
     return bus
 
 

@@ -5,6 +5,7 @@ Names are in camelCase and times whole milliseconds: durations, or moments since
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mainspring.codec import RAW
+from mainspring.durations import SECOND
 from mainspring.job import JobError, Record, State
 from mainspring.store import Presence, QueueInfo
 
@@ -21,6 +23,7 @@ MILLISECOND = 1000
 """Microseconds."""
 
 _encode = msgspec.json.Encoder(uuid_format="canonical").encode
+_read = msgspec.json.Decoder(Raw).decode
 _KIND = (b"content-type", b"application/json")
 
 
@@ -117,7 +120,7 @@ def task(job: Record) -> TaskShown:
         status=job.state,
         reason=job.reason,
         queue=job.queue,
-        payload=_value(job.payload),
+        payload=value(job.payload),
         priority=job.priority,
         attempts=job.attempt,
         max_attempts=policy.retry.max_retries + 1,
@@ -126,7 +129,7 @@ def task(job: Record) -> TaskShown:
         retry_backoff=policy.retry.kind,
         progress=job.progress,
         note=job.note,
-        result=None if job.result is None else _value(job.result),
+        result=None if job.result is None else value(job.result),
         error=None if job.error is None else _error(job.error),
         worker_id=job.worker,
         cancel_requested=job.cancel_asked,
@@ -147,7 +150,8 @@ def task(job: Record) -> TaskShown:
 
 
 class QueueShown(Shown, frozen=True, kw_only=True):
-    """A queue, its settings, and how many jobs are in it by status."""
+    """A queue, its settings, and how many jobs are in it by status. What is about messages is in
+    seconds."""
 
     name: str
     paused: bool
@@ -156,6 +160,10 @@ class QueueShown(Shown, frozen=True, kw_only=True):
     keep_completed: int
     keep_cancelled: int
     keep_failed: int
+    max_retries: int
+    retry_delays: Sequence[float]
+    ack_deadline_secs: float
+    max_depth: int
     tasks: Mapping[State, int]
 
 
@@ -169,6 +177,10 @@ def queue(info: QueueInfo, counts: Mapping[State, int] | None) -> QueueShown:
         keep_completed=info.keep_completed // MILLISECOND,
         keep_cancelled=info.keep_cancelled // MILLISECOND,
         keep_failed=info.keep_failed // MILLISECOND,
+        max_retries=info.max_retries,
+        retry_delays=[delay / SECOND for delay in info.retry_delays],
+        ack_deadline_secs=info.ack_deadline / SECOND,
+        max_depth=info.max_depth,
         tasks=counts or dict.fromkeys(State, 0),
     )
 
@@ -234,11 +246,13 @@ def named(id: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _value(data: bytes) -> Raw:
-    """What is stored is JSON already; bytes are told apart by what stands before them."""
-    if data[:1] == RAW:
-        return Raw(msgspec.json.encode({"base64": b64encode(data[1:]).decode()}))
-    return Raw(data)
+def value(data: bytes) -> Raw:
+    """A payload or a result, which is JSON as it is stored. Bytes are told apart by what stands
+    before them; what other software has damaged must not spoil a whole page, and is bytes, too."""
+    if data[:1] != RAW:
+        with suppress(msgspec.DecodeError):
+            return _read(data)
+    return Raw(msgspec.json.encode({"base64": b64encode(data.removeprefix(RAW)).decode()}))
 
 
 def affected(ids: Sequence[UUID], refused: Mapping[UUID, str], done: str) -> dict[str, Any]:

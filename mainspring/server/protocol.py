@@ -8,8 +8,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mainspring.server.framing import refuse_ambiguous, refused
-from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL
-from mainspring.server.problems import Problem
+from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL, POLICY
+from mainspring.server.problems import SOON, Problem
 from mainspring.server.together import Together
 
 SLOWEST_HEADERS = 10.0
@@ -32,8 +32,17 @@ class Connection(HttpToolsProtocol):
     _declined = False
     _answering: Any = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One too many is answered here, and as everything else is.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(cast(asyncio.Transport, Together(transport, self.loop)))
+        if self._most is not None and len(self.connections) > self._most:
+            detail = f"{self._most:,} connections are open"
+            self._end(Problem(503, "busy", detail, SOON))
+            return
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,7 +150,7 @@ class Connection(HttpToolsProtocol):
     def _end(self, problem: Problem) -> None:
         """Answer at once, and hang up."""
         answer = problem.response()
-        headers = [*answer.raw_headers, *HEADERS, (b"connection", b"close")]
+        headers = [*answer.raw_headers, *HEADERS, POLICY, (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % header for header in headers]
         status = HTTPStatus(problem.status)
         first = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())

@@ -1,31 +1,38 @@
 """The routes of queues: `/queues`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.json import Decoder
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.job import Select, State
 from mainspring.options import text
 from mainspring.server import asked
 from mainspring.server.answers import QueueShown, affected, answer, queue, task
+from mainspring.server.callers import caller_of
+from mainspring.server.narrow import permit
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
-from mainspring.server.wishes import Span, span
+from mainspring.server.wishes import Seconds, Span, span
 from mainspring.store import QueueInfo
 
 UNENDING = tuple(state for state in State if state is not State.RUNNING)
 
 
 class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """New settings of a queue, as in `Mainspring.configure`; what is left out stays."""
+    """New settings of a queue, as in `Mainspring.configure`; what is left out stays. What is about
+    messages is in seconds."""
 
     paused: bool | UnsetType = UNSET
     by_hand: bool | UnsetType = UNSET
@@ -33,6 +40,18 @@ class Change(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     keep_completed: Span | UnsetType = UNSET
     keep_cancelled: Span | UnsetType = UNSET
     keep_failed: Span | UnsetType = UNSET
+    max_retries: int | UnsetType = UNSET
+    retry_delays: Annotated[list[Seconds], Meta(max_length=100)] | UnsetType = UNSET
+    ack_deadline_secs: float | UnsetType = UNSET
+    max_depth: int | UnsetType = UNSET
+
+
+NAMES = {"ack_deadline_secs": "ack_deadline"}
+"""Settings that are called otherwise in Python."""
+
+READERS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
+    ("aging", "keep_completed", "keep_cancelled", "keep_failed"), span
+)
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +100,9 @@ class QueueRoutes:
 
     async def all(self, request: Request) -> Response:
         """All queues, by name."""
-        return answer({"success": True, "queues": await self._service.ask(self._all)})
+        known = caller_of(request).knows
+        queues = await self._service.ask(self._all)
+        return answer({"success": True, "queues": [each for each in queues if known(each.name)]})
 
     async def get(self, request: Request) -> Response:
         """A queue, its settings, and what is in it."""
@@ -89,23 +110,23 @@ class QueueRoutes:
         for shown in await self._service.ask(self._all):
             if shown.name == name:
                 return answer({"success": True, "queue": shown})
-        raise Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
+        raise _unknown(name)
 
     async def configure(self, request: Request) -> Response:
         """Change settings; the queue is made if need be."""
-        name = _name(request)
+        name = _permitted(request)
         change = await asked.body(request, CHANGE)
-        spans = {
-            field: span(value)
-            for field in ("aging", "keep_completed", "keep_cancelled", "keep_failed")
-            if (value := getattr(change, field)) is not UNSET
+        given: dict[str, Any] = {
+            NAMES.get(field, field): READERS.get(field, _as_it_is)(value)
+            for field, value in asdict(change).items()
+            if value is not UNSET and field != "paused"
         }
-        by_hand = None if change.by_hand is UNSET else change.by_hand
-        if not spans and by_hand is None and change.paused is UNSET:
+        if not given and change.paused is UNSET:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
-            info = self._app.configure(name, by_hand=by_hand, **spans)
+            _note(request, self._app, name, change)
+            info = self._app.configure(name, **given)
             if change.paused is UNSET:
                 return info
             return self._app.pause(name) if change.paused else self._app.resume(name)
@@ -114,7 +135,7 @@ class QueueRoutes:
 
     async def pause(self, request: Request) -> Response:
         """Let no job of the queue begin."""
-        return await self._changed(await self._service.ask(self._app.pause, _name(request)))
+        return await self._changed(await self._service.ask(self._app.pause, _permitted(request)))
 
     async def resume(self, request: Request) -> Response:
         """Let its jobs begin again."""
@@ -124,6 +145,7 @@ class QueueRoutes:
         """Remove all jobs that do not run, or those in some states."""
         which = await asked.body_or(request, WHICH, Which())
         done = await self._service.ask(self._app.purge, _name(request), states=which.status)
+        changed(request, after={"deleted": len(done.ids), "status": which.status})
         return answer(affected(done.ids, done.refused, "deleted"))
 
     async def dead(self, request: Request) -> Response:
@@ -149,6 +171,7 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.replay, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
+        changed(request, after={"replayed": len(done.ids)})
         return answer(affected(done.ids, done.refused, "replayed"))
 
     async def bury(self, request: Request) -> Response:
@@ -157,6 +180,7 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.delete, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
+        changed(request, after={"deleted": len(done.ids)})
         return answer(affected(done.ids, done.refused, "deleted"))
 
     async def _changed(self, info: QueueInfo) -> Response:
@@ -168,5 +192,39 @@ class QueueRoutes:
         return [queue(info, counts.get(info.name)) for info in self._app.queues()]
 
 
+def _as_it_is(value: object) -> object:
+    return value
+
+
 def _name(request: Request) -> str:
-    return text(request.path_params["name"], "queue")
+    """The name in the path; what the caller may not use is not there."""
+    name = text(request.path_params["name"], "queue")
+    if not caller_of(request).knows(name):
+        raise _unknown(name)
+    return name
+
+
+def _permitted(request: Request) -> str:
+    """The same where it is made if need be."""
+    name = text(request.path_params["name"], "queue")
+    permit(caller_of(request), name)
+    return name
+
+
+def _note(request: Request, app: Mainspring, name: str, change: Change) -> None:
+    """Have it written down what a change is about to replace."""
+    told = {field: value for field, value in asdict(change).items() if value is not UNSET}
+    was = next((info for info in app.queues() if info.name == name), None)
+    before = None if was is None else {field: _setting(was, field) for field in told}
+    changed(request, before=before, after=told)
+
+
+def _setting(info: QueueInfo, field: str) -> object:
+    value: Any = getattr(info, NAMES.get(field, field))
+    if field == "retry_delays":
+        return [f"{delay}us" for delay in value]
+    return f"{value}us" if field in READERS or field in NAMES else value
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(404, "unknown-queue", f"no queue is called {name!r} so far")

@@ -8,9 +8,9 @@ may wake the client twice.
 import asyncio
 from typing import Any
 
-LEAST_TAKEN = 30_000
-PATIENCE = 30.0
-"""So many bytes a client takes in so many seconds, while more waits for it."""
+SLOWEST_READER = 30.0
+LEAST_READ = 30_000
+"""Seconds in which a client has to take what waits for it, or so many bytes of it."""
 
 
 class Together:
@@ -20,7 +20,7 @@ class Together:
         self._transport = transport
         self._loop = loop
         self._held: list[bytes] = []
-        self._sent = self._taken = 0
+        self._sent = self._goal = 0
         self._looking = False
 
     def write(self, data: bytes) -> None:
@@ -45,13 +45,13 @@ class Together:
 
     def _look_later(self, left: int) -> None:
         self._looking = True
-        self._taken = self._sent - left
-        self._loop.call_later(PATIENCE, self._look)
+        self._goal = self._sent - left + min(left, LEAST_READ)
+        self._loop.call_later(SLOWEST_READER, self._look)
 
     def _look(self) -> None:
         self._looking = False
         if left := self._transport.get_write_buffer_size():
-            if self._sent - left < self._taken + LEAST_TAKEN:
+            if self._sent - left < self._goal:
                 self._transport.abort()
             else:
                 self._look_later(left)

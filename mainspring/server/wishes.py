@@ -24,6 +24,9 @@ from mainspring.retry import MOST_RETRIES, Retry
 LONGEST_IDEMPOTENCY_KEY = 255
 MOST_WISHES = 1000
 
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**10)] | str
+"""A duration where what it is about is counted in seconds: messages, entries."""
+
 Span: TypeAlias = Annotated[float, Meta(ge=0, le=10**13)] | str
 
 
@@ -89,12 +92,15 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
 WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
 
 
-def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str) -> list[NewJob[Any]]:
-    """The jobs; under the same idempotency key, unless it is empty, the same ids."""
+def jobs(
+    wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str, only: Sequence[str] = ()
+) -> list[NewJob[Any]]:
+    """The jobs; under the same idempotency key, unless it is empty, the same ids, as `ids` has
+    it."""
     if not idempotency_key:
         return [wish.job(tasks, None) for wish in wishes]
-    seed = text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY).encode()
-    return [wish.job(tasks, _id(seed, n)) for n, wish in enumerate(wishes)]
+    named = zip(wishes, ids(idempotency_key, len(wishes), only), strict=True)
+    return [wish.job(tasks, id) for wish, id in named]
 
 
 def span(value: float | str) -> Duration:
@@ -113,6 +119,14 @@ _READERS: dict[str, Callable[[Any], Any] | None] = {
 _OPTIONS = [(name, _READERS.get(name, _as_it_is)) for name in Wish.__struct_fields__[2:]]
 """All but type and payload: what may be left out, and how it becomes an option; None: together with
 others."""
+
+
+def ids(idempotency_key: str, n: int, only: Sequence[str] = ()) -> list[UUID]:
+    """So many ids that follow from the key and the place in the request. Callers that may use other
+    names only (`only`) do not meet by their idempotency keys."""
+    text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY)
+    seed = "\0".join((idempotency_key, *sorted(only))).encode()
+    return [_id(seed, at) for at in range(n)]
 
 
 def _id(seed: bytes, n: int) -> UUID:

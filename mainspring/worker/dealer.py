@@ -17,12 +17,13 @@ from mainspring.worker.wire import Hello, Report
 
 class Taste(NamedTuple):
     """Who claims, for how long (microseconds), and which jobs at all: of these queues, of these
-    priorities (lowest, highest); None: of any."""
+    priorities (lowest, highest), of these tasks; None: of any."""
 
     worker: str
     lease: int
     queues: tuple[str, ...] | None = None
     priorities: tuple[int, int] | None = None
+    tasks: tuple[str, ...] | None = None
 
 
 class Told(Protocol):
@@ -127,6 +128,7 @@ class Dealer:
 
     def __init__(self, crew: Crew, read_ahead: int) -> None:
         self.kinds: dict[str, str] = {}
+        self._rest = ""
         self._kinds: frozenset[str] = frozenset()
         self.suspects: deque[Claimed] = deque()
         self.last: Claimed | None = None
@@ -137,7 +139,8 @@ class Dealer:
     def meet(self, hello: Hello) -> None:
         """A place is ready: what it can run."""
         self.kinds = hello.tasks
-        self._kinds = frozenset(hello.tasks.values())
+        self._rest = hello.rest
+        self._kinds = frozenset({*hello.tasks.values(), hello.rest} - {""})
         self._appetite.meet(hello.slots)
 
     def wish(self, taste: Taste, undealt: int) -> Claim | None:
@@ -149,10 +152,10 @@ class Dealer:
         wish = self._appetite.wish(stations)
         if wish.jobs <= undealt:
             return None
-        tasks = None
-        reach = REACH if taste.priorities else None
+        tasks = taste.tasks
+        reach = REACH if taste.priorities or tasks else None
         wanted = self._kinds if wish.kinds is None else wish.kinds
-        if not self._kinds <= served(stations) or wish.kinds is not None:
+        if not self._rest and (not self._kinds <= served(stations) or wish.kinds is not None):
             wanted &= served(stations)
             tasks = tuple(name for name, kind in self.kinds.items() if kind in wanted)
             reach = REACH
@@ -172,8 +175,8 @@ class Dealer:
         unknown: list[Claimed] = []
         kinds, sorted_out = self.kinds, dict[str, list[Claimed]]()
         for job in jobs:
-            kind = kinds.get(job.task)
-            if kind is None:
+            kind = kinds.get(job.task, self._rest)
+            if not kind:
                 unknown.append(job)
             elif job.losses and job.alone and kind != "process":
                 self.suspects.append(job)

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from mainspring.job import Claimed
 from mainspring.store import Presence
-from mainspring.worker.dealer import Crew, Dealer
+from mainspring.worker.dealer import Crew, Dealer, Taste
 from mainspring.worker.tally import Tally
 
 Phase = Literal["starting", "running", "paused", "stopping", "quitting", "stopped"]
@@ -23,9 +23,16 @@ class Identity(NamedTuple):
     started: int
     queues: tuple[str, ...] | None
     priorities: tuple[int, int] | None
+    tasks: tuple[str, ...] | None
     lease: float
     grace: float
     read_ahead: int
+
+    @property
+    def taste(self) -> Taste:
+        """Which jobs it takes."""
+        lease = int(self.lease * 1_000_000)
+        return Taste(self.name, lease, self.queues, self.priorities, self.tasks)
 
     def presence(
         self, phase: Phase, crew: Crew, dealer: Dealer, tally: Tally, load: float, *, anew: bool

@@ -27,11 +27,13 @@ from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
 from mainspring.worker import vitals
 from mainspring.worker.children import Children, Family
+from mainspring.worker.command import Command
 from mainspring.worker.dealer import Crew
 from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.inside import Inside
 from mainspring.worker.member import Lifespan
 from mainspring.worker.program import Program
+from mainspring.worker.programs import Programs
 from mainspring.worker.pump import Pump
 from mainspring.worker.scaling import Scaling
 from mainspring.worker.signals import heard
@@ -57,7 +59,8 @@ class Worker:
 
     A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is how long
     running jobs may go on after a stop; `read_ahead` how many more than can run may be fetched.
-    Without `store` and `url` the app's own URL is used.
+    Without `store` and `url` the app's own URL and key are used. With a `command` there is no app:
+    it is what handles the jobs, `threads` of them at once.
     """
 
     def __init__(
@@ -65,10 +68,12 @@ class Worker:
         store: Store | None = None,
         *,
         url: str | None = None,
+        api_key: str | None = None,
         queues: Sequence[str] | None = None,
         priorities: tuple[int, int] | None = None,
         program: Program | None = None,
         app: str | None = None,
+        command: Command | None = None,
         processes: int = 1,
         max_processes: int | None = None,
         process_slots: int | None = None,
@@ -88,22 +93,18 @@ class Worker:
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
         _check("threads", threads, 10_000)
         _check("tasks", tasks, 100_000)
-        if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
-            raise ConfigError(f"read_ahead: expected 0 to 100,000, got {read_ahead!r}")
-        if in_process and program is None:
-            raise ConfigError("in_process: expected the app itself as `program`, got none")
-        if not in_process and app is None:
-            raise ConfigError(
-                'app: expected "module:attribute", by which child processes can import the app,'
-                " got none; say app=..., or in_process=True to run jobs in this process"
-            )
+        _check("read_ahead", read_ahead, 100_000, least=0)
+        if command is None:
+            _check_source(program, app, in_process)
         self._lease = microseconds(lease, "lease")
         if not SHORTEST_LEASE <= self._lease <= 86_400_000_000:
             raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
         self._store = store
         self._url = url
+        self._api_key = api_key
         self._program = program
         self._app = app or ""
+        self._command = command
         self._sizes = _sizes(processes, max_processes, process_slots)
         self._lifespan = _lifespan(max_jobs, max_age, max_memory)
         self._threads = threads
@@ -271,6 +272,7 @@ class Worker:
             time.time_ns() // 1000,
             self._queues,
             self._priorities,
+            self._command.tasks if self._command else None,
             self._lease / 1_000_000,
             self._grace,
             self._read_ahead,
@@ -313,6 +315,8 @@ class Worker:
         )
         sizes = {family: replace(size) for family, size in self._sizes.items()}
         spots = self._threads + self._tasks + 2 * self._read_ahead + MORE_SPOTS
+        if self._command is not None:
+            return Programs(setup, self._command, pump, pump.post)
         if self._in_process:
             assert self._program is not None
             return Inside(setup, self._program, spots, pump, pump.post)
@@ -320,13 +324,14 @@ class Worker:
             setup, sizes, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
         )
 
-    def _find_store(self, url: str) -> Store:
-        """The store to work with; `url` is what the app says."""
+    def _find_store(self, url: str, api_key: str | None) -> Store:
+        """The store to work with; `url` and `api_key` are what the app says."""
         store = self._store
         if store is None and self._url is None and self._in_process and self._program:
             store = self._program.store
         if store is None:
-            self._own_store = open_store(self._url or url)
+            key = self._api_key if self._url else api_key
+            self._own_store = open_store(self._url or url, key)
             return self._own_store
         store.open()
         return store
@@ -342,6 +347,17 @@ def _priorities(bounds: tuple[int, int] | None) -> tuple[int, int] | None:
             f" {HIGHEST_PRIORITY}, got {bounds!r}"
         )
     return lowest, highest
+
+
+def _check_source(program: Program | None, app: str | None, in_process: bool) -> None:
+    """There must be something to find the tasks in."""
+    if in_process and program is None:
+        raise ConfigError("in_process: expected the app itself as `program`, got none")
+    if not in_process and app is None:
+        raise ConfigError(
+            'app: expected "module:attribute", by which child processes can import the app,'
+            " got none; say app=..., or in_process=True to run jobs in this process"
+        )
 
 
 def _sizes(processes: int, most: int | None, slots: int | None) -> dict[Family, Scaling]:
@@ -380,6 +396,6 @@ def _is_child() -> bool:
     return spec is not None and spec.name == "mainspring.worker.child"
 
 
-def _check(what: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ConfigError(f"{what}: expected 1 to {most:,}, got {value!r}")
+def _check(what: str, value: Any, most: int, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(f"{what}: expected {least} to {most:,}, got {value!r}")

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -12,11 +13,11 @@ import msgspec
 import pytest
 
 from mainspring.engines import open_store
-from mainspring.errors import IdConflict
+from mainspring.errors import IdConflict, QueueFull
 from mainspring.ids import new_token
 from mainspring.job import Failed, Lost, NewJob, Select, State, Succeeded
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Store
+from mainspring.store import Claim, Grant, Settings, Store
 from tests.contract.stage import OOPS, assert_sound, everything, ids, new, retries
 
 LEASE = 60_000_000
@@ -58,6 +59,23 @@ def test_two_claimers_never_get_the_same_job(store: Store) -> None:
     claimed = all_at_once(8, lambda n: drain(store))
     assert sorted(id for seen in claimed for id in seen) == sorted(ids(jobs))
     assert store.counts()["default"][State.COMPLETED] == 1_000
+
+
+def test_no_more_jobs_wait_than_may_however_many_insert_at_once(store: Store) -> None:
+    store.configure("default", Settings(max_depth=50))
+
+    def act(n: int) -> int:
+        stored = 0
+        for size in range(1, 20):
+            with suppress(QueueFull):
+                stored += len(store.insert([new() for _ in range(size)]))
+            stored += len(store.insert([new(queue="other")])) - 1
+        return stored
+
+    stored = sum(all_at_once(8, act))
+    assert store.counts()["default"][State.PENDING] == stored
+    assert 50 - 19 < stored <= 50
+    assert store.counts()["other"][State.PENDING] == 8 * 19
 
 
 def test_jobs_inserted_while_others_claim_are_all_claimed_once(store: Store) -> None:

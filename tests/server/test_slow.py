@@ -60,7 +60,7 @@ def asking(path: str, headers: bytes = b"") -> bytes:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "PATIENCE", 0.2)
+    monkeypatch.setattr(together, "SLOWEST_READER", 0.2)
     monkeypatch.setattr(protocol, "SLOWEST_HEADERS", 0.2)
     monkeypatch.setattr(asked, "SLOWEST_BODY", 0.2)
 
@@ -93,7 +93,7 @@ def test_who_reads_one_byte_now_and_then_is_hung_up_on(server: Running, app: Mai
 def test_who_reads_slowly_but_steadily_gets_it_all(
     server: Running, app: Mainspring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "PATIENCE", 0.3)
+    monkeypatch.setattr(together, "SLOWEST_READER", 0.3)
     server.little_is_kept_on_the_way()
     waiting(app, "p" * 900_000)
     answer = b""

@@ -202,3 +202,17 @@ def test_a_scan_wants_a_number_as_its_limit(kv: KeyValue, limit: Any) -> None:
 def test_a_list_of_keys_is_no_text(kv: KeyValue) -> None:
     with pytest.raises(InvalidArguments, match="keys: expected a list"):
         kv.get_many("key")
+
+
+def test_many_are_set_at_once_or_none(kv: KeyValue) -> None:
+    versions = kv.set_many({"a": 1, "b": b"2"}, ttl="1h")
+    found = kv.entries(["a", "none", "b"])
+    assert {key: entry.version for key, entry in found.items()} == versions
+    assert [entry.value for entry in found.values()] == [1, b"2"]
+    assert all(entry.expires for entry in found.values())
+    with pytest.raises(PayloadTooLarge):
+        kv.set_many({"a": 3, "c": "x" * 1000})
+    assert kv.get_many(["a", "c"]) == {"a": 1}
+    assert kv.set_many({}) == {}
+    assert asyncio.run(kv.aset_many({"a": 4})).keys() == {"a"}
+    assert asyncio.run(kv.aentries(["a"]))["a"].value == 4

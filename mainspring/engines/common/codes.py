@@ -14,6 +14,8 @@ STATES = (
 )
 SCHEDULED, BLOCKED, PENDING, RUNNING, RETRYING, COMPLETED, FAILED, CANCELLED = range(1, 9)
 WAITING = frozenset({SCHEDULED, BLOCKED, PENDING, RETRYING})
+REMOVED = 0
+"""Beside the states, in counts of what has left a queue."""
 CODE = {state: code for code, state in enumerate(STATES, 1)}
 STATE = dict(enumerate(STATES, 1))
 

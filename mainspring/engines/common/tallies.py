@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 MINUTE = 60_000_000
@@ -22,6 +22,16 @@ class Tally:
     def __init__(self) -> None:
         self.started = self.completed = self.failed = self.retried = self.waited = self.ran = 0
         self.buckets: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+
+
+def sums(tallies: Mapping[Place, Tally]) -> list[tuple[int, ...]]:
+    """Rows of place and sums, in order. Minute 0 sums up all minutes there ever were."""
+    rows: dict[Place, list[int]] = {}
+    for (minute, queue, task), t in tallies.items():
+        new = (t.started, t.completed, t.failed, t.retried, t.waited, t.ran)
+        for place in ((0, queue, task), (minute, queue, task)):
+            rows[place] = [a + b for a, b in zip(rows.get(place, [0] * 6), new, strict=True)]
+    return [(*place, *rows[place]) for place in sorted(rows)]
 
 
 class Statistics:

@@ -21,6 +21,7 @@ from mainspring.engines.common.codes import (
     UNIQUE,
 )
 from mainspring.engines.common.extra import encode_extra, encode_headers
+from mainspring.engines.common.queues import full
 from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres import ending, keys
 from mainspring.engines.postgres.arrays import bigints, blobs
@@ -128,6 +129,7 @@ def _bodies(step: Step, jobs: Sequence[Job], *, plain: bool) -> list[Row]:
         bare = plain and job.label is None and job.expires is None
         extras.append(None if bare else encode_extra(job))
     headers = [encode_headers(job) if job.headers else None for job in jobs]
+    step.finish()  # so that what this step has moved counts for the room there is
     ((numbers,),) = step.rows(
         SQL["store"],
         (
@@ -142,6 +144,9 @@ def _bodies(step: Step, jobs: Sequence[Job], *, plain: bool) -> list[Row]:
             *map(bigints, zip(*kinds, strict=True)),
         ),
     )
+    if numbers[0] < 0:
+        name = step.names.queue_name(step.rows, -numbers[0])
+        raise full(name, step.row(SQL["most"], (-numbers[0],))[0])
     order = list(kinds)
     rows = []
     for number, job, kind_at, until in zip(numbers, jobs, which, expires, strict=True):

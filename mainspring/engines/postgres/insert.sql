@@ -4,6 +4,9 @@ UPDATE mainspring.queue SET by_hand = true WHERE id = %b::bigint AND NOT by_hand
 -- name: aging
 SELECT aging FROM mainspring.queue WHERE id = %b::bigint;
 
+-- name: most
+SELECT max_depth FROM mainspring.queue WHERE id = %b::bigint;
+
 -- name: store
 SELECT mainspring.store(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b);
 

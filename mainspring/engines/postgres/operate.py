@@ -12,6 +12,7 @@ from mainspring.engines.common.codes import (
     COMPLETED,
     KEY,
     MARKED,
+    REMOVED,
     RUNNING,
     STATE,
     TAG,
@@ -87,6 +88,8 @@ def remove(step: Step, numbers: Sequence[int]) -> None:
     listed = bigints(numbers)
     for queue, state, n in step.rows(SQL["ended_by_queue"], (listed,)):
         step.moved[queue, state] -= n
+        step.moved[-queue, state] += n
+        step.moved[-queue, REMOVED] += n
     marks = []
     for number, extra in step.rows(SQL["marked"], (MARKED, listed)):
         rare = decode_extra(extra)

@@ -1,7 +1,7 @@
 """Queues and their settings."""
 
 from mainspring.engines.common.codes import SLICE
-from mainspring.engines.common.queues import info
+from mainspring.engines.common.queues import info, values
 from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.reader import Reader
@@ -14,18 +14,7 @@ SQL = sections(__file__)
 def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
     """Change what is given; all settings of the queue, whose name is known."""
     number = step.names.queue(name)
-    step.run(
-        SQL["configure"],
-        (
-            settings.paused,
-            settings.by_hand,
-            settings.aging,
-            settings.keep_completed,
-            settings.keep_cancelled,
-            settings.keep_failed,
-            number,
-        ),
-    )
+    step.run(SQL["configure"], (*values(settings), number))
     step.matters = True
     return info(step.row(SQL["queue"], (number,)))
 

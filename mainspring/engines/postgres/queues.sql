@@ -4,15 +4,21 @@ UPDATE mainspring.queue SET
   aging = coalesce(%b::bigint, aging),
   keep_completed = coalesce(%b::bigint, keep_completed),
   keep_cancelled = coalesce(%b::bigint, keep_cancelled),
-  keep_failed = coalesce(%b::bigint, keep_failed)
+  keep_failed = coalesce(%b::bigint, keep_failed),
+  max_retries = coalesce(%b::bigint, max_retries),
+  retry_delays = coalesce(%b::bytea, retry_delays),
+  ack_deadline = coalesce(%b::bigint, ack_deadline),
+  max_depth = coalesce(%b::bigint, max_depth)
 WHERE id = %b::bigint;
 
 -- name: queue
-SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed
+SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed,
+  max_retries, retry_delays, ack_deadline, max_depth
 FROM mainspring.queue WHERE id = %b::bigint;
 
 -- name: queues
-SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed
+SELECT name, paused, by_hand, aging, keep_completed, keep_cancelled, keep_failed,
+  max_retries, retry_delays, ack_deadline, max_depth
 FROM mainspring.queue ORDER BY name;
 
 -- name: to_rescore

@@ -22,7 +22,7 @@ _decode_presence = msgspec.msgpack.Decoder(Presence).decode
 _COLUMNS = (
     *("number", "id", "queue", "task", "payload", "priority", "created", "expires", "policy"),
     *("headers", "extra", "state", "attempt", "claims", "due", "reason", "started", "finished"),
-    *("took", "worker", "result", "progress", "note", "cancel", "error"),
+    *("took", "worker", "token", "result", "progress", "note", "cancel", "error"),
 )
 """Of the function `records`."""
 

@@ -123,6 +123,7 @@ def _wait_again(step: Step, jobs: Sequence[Place], bodies: Bodies) -> None:
             careful, behind = job.flags & SINGLE != 0, lift > BEHIND
             ready.append((*key, job.claims, job.did, careful, behind, until))
         step.moved[job.queue, job.state] -= 1
+        step.moved[-job.queue, job.state] += 1
         step.moved[job.queue, BLOCKED if waits else PENDING] += 1
     if blocked:
         step.run(SQL["blocked"], (step.wall, *map(bigints, zip(*blocked, strict=True))))

@@ -20,15 +20,18 @@ from mainspring.engines.postgres import (
     kv,
     leases,
     operate,
+    posts,
     queues,
     read,
     replay,
     settle,
     statistics,
+    traffic,
     upkeep,
 )
 from mainspring.engines.postgres import migrate as schema
 from mainspring.engines.postgres.address import address
+from mainspring.engines.postgres.arrays import plain
 from mainspring.engines.postgres.claim import Floors, claim_plainly, held
 from mainspring.engines.postgres.claim import claim as take
 from mainspring.engines.postgres.connection import connect
@@ -50,6 +53,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -64,6 +68,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -268,6 +273,10 @@ class PostgresStore:
     def queues(self) -> list[QueueInfo]:
         return self._read(queues.queues)
 
+    def traffic(self, queue: str) -> Traffic:
+        self._parts.writer.flush()
+        return self._read(lambda reader: traffic.traffic(reader, plain(queue)))
+
     def position(self, id: bytes) -> int | None:
         return self._read(lambda reader: read.position(reader, id))
 
@@ -309,6 +318,21 @@ class PostgresStore:
         self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
     ) -> list[Cell]:
         return self._parts.writer.alone(lambda step: kv.scan(step, prefix, after, limit), now)
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        parts = self._parts
+        parts.callers.forbid()
+        if not new:
+            return []
+        return parts.posting.insert(new) if now is None else parts.post(new, now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return self._read(lambda reader: posts.read(reader, after, limit))
+
+    def last_post(self) -> Cursor:
+        return self._read(posts.last)
 
     # --- move -------------------------------------------------------------------------------
 

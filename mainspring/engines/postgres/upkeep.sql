@@ -23,7 +23,8 @@ SELECT queue, state, sum(n) FROM gone GROUP BY queue, state HAVING sum(n) <> 0;
 SELECT EXISTS(
     SELECT 1 FROM mainspring.granted WHERE "left" <= 0 AND expires < %(grants)b::bigint)
   OR EXISTS(SELECT 1 FROM mainspring.worker WHERE until < %(workers)b::bigint)
-  OR EXISTS(SELECT 1 FROM mainspring.stat WHERE minute < %(minutes)b::bigint);
+  OR EXISTS(SELECT 1 FROM mainspring.stat
+    WHERE minute > 0 AND minute < %(minutes)b::bigint);
 
 -- name: drop_grants
 DELETE FROM mainspring.granted WHERE token = ANY(ARRAY(
@@ -34,7 +35,7 @@ DELETE FROM mainspring.granted WHERE token = ANY(ARRAY(
 DELETE FROM mainspring.worker WHERE until < %(workers)b::bigint;
 
 -- name: drop_stats
-DELETE FROM mainspring.stat WHERE minute < %(minutes)b::bigint;
+DELETE FROM mainspring.stat WHERE minute > 0 AND minute < %(minutes)b::bigint;
 
 -- name: drop_histograms
 DELETE FROM mainspring.histogram WHERE minute < %(minutes)b::bigint;

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from mainspring.engines.common.queues import full
 from mainspring.engines.redis.body import pack_job, policy_id
 from mainspring.engines.redis.client import Client
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
@@ -68,6 +69,8 @@ def _refuse_circles(jobs: Sequence[Job]) -> None:
 
 
 def _refusal(kind: bytes, jobs: Sequence[Job], id: bytes, other: bytes = b"") -> Exception:
+    if kind == b"full":
+        return full(id.decode(), int(other))
     name = UUID(bytes=id)
     if kind == b"conflict":
         return IdConflict(f"job {name} exists already, with other content; nothing was stored")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mainspring.engines.redis.body import read_body, read_row, read_sections, words_of
+from mainspring.engines.redis.body import read_body, read_row, read_sections, unpack_token, words_of
 from mainspring.engines.redis.client import Client
 from mainspring.engines.redis.codes import (
     ASKED,
@@ -105,6 +105,7 @@ def _stand(record: Record, data: bytes) -> None:
         record.reason = words
     elif row.state == RUNNING:
         record.due, record.started = int(row.score + row.lift), int(row.at)
+        record.token = unpack_token(row.token)
         record.cancel_asked = bool(row.bits & ASKED)
     elif row.state == PENDING:
         record.due = int(row.score + row.lift)

@@ -9,8 +9,21 @@ VERSION = 1
 _TYPES = {
     **dict.fromkeys(
         (
-            *("meta", "body", "at", "id", "count", "span", "queue", "policy", "grant", "holds"),
+            *(
+                "meta",
+                "body",
+                "at",
+                "id",
+                "count",
+                "left",
+                "span",
+                "queue",
+                "policy",
+                "grant",
+                "holds",
+            ),
             *("unique", "result", "progress", "mortal", "worker", "knows", "wanted", "kv"),
+            *("post", "post:at"),
         ),
         b"hash",
     ),

@@ -104,9 +104,10 @@ class Statistics:
 
 
 def write(client: Client, tallies: dict[Place, Tally]) -> None:
-    """Add them to what the store has."""
+    """Add them to what the store has; minute 0 sums up all there were, by queue."""
     sums: list[Any] = []
     for (minute, queue, task), tally in tallies.items():
+        sums += (0, f"started:{queue}", tally.started, 0, f"waited:{queue}", tally.waited)
         for name in _SUMS:
             if value := getattr(tally, name):
                 sums += (minute, _encode((queue, task, name, 0)), value)

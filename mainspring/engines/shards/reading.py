@@ -15,7 +15,7 @@ from mainspring.engines.shards.ring import Ring, getting
 from mainspring.engines.shards.shard import Shard
 from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.job import Record, Select, State
-from mainspring.store import Counts, Health, Minute, Presence, QueueInfo, Store
+from mainspring.store import Counts, Health, Minute, Presence, QueueInfo, Store, Traffic
 
 MOST_PAGES = 256
 
@@ -151,6 +151,13 @@ def queues(ring: Ring) -> list[QueueInfo]:
             if info.by_hand:
                 by_hand.add(info.name)
     return [replace(infos[name], by_hand=name in by_hand) for name in sorted(infos)]
+
+
+def traffic(ring: Ring, queue: str) -> Traffic:
+    """The sums. A consumer that holds messages of several shards counts in each."""
+    told = [each for _, each in ring.each(lambda store: store.traffic(queue))]
+    names = Traffic.__struct_fields__
+    return Traffic(**{name: sum(getattr(each, name) for each in told) for name in names})
 
 
 def workers(everybody: Iterable[Presence]) -> list[Presence]:

@@ -1,6 +1,7 @@
 """Insert: many jobs at once, whole or not at all, repeatable."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple, TypeAlias
@@ -19,9 +20,11 @@ from mainspring.engines.common.codes import (
     SINGLE,
     TAG,
     UNIQUE,
+    WAITING,
     default_lane,
 )
 from mainspring.engines.common.extra import encode_extra, encode_headers
+from mainspring.engines.common.queues import full
 from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.step import Step, as_json
@@ -57,9 +60,11 @@ class _Taken(Exception):
 
 def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     """Store jobs that collide with nothing but perhaps ids: then nothing is stored."""
-    (last,) = step.row(SQL["number"], (len(jobs),))
+    last, limited = step.row(SQL["number"], (len(jobs),))
     first = last - len(jobs) + 1
     rows = _bodies(step, jobs, first)
+    if limited:
+        _must_have_room(step, jobs, rows)
     try:
         step.many(SQL["job"], rows)
     except sqlite3.IntegrityError as error:
@@ -68,6 +73,17 @@ def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     _put(step, jobs, rows)
     _mark(step, jobs, rows)
     return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
+
+
+def _must_have_room(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
+    """`QueueFull` if more would wait in a queue than may; `_Taken` if some wait there already."""
+    for queue, new in Counter(row[2] for row in rows).items():
+        most, waiting = step.row(SQL["room"], (queue, queue))
+        waiting += sum(step.moved.get((queue, state), 0) for state in WAITING)
+        if most and waiting + new > most:
+            if _look_up(step, [job.id for job in jobs]):
+                raise _Taken
+            raise full(step.names.queue_name(step.run, queue), most)
 
 
 # --- bodies and places --------------------------------------------------------------------------

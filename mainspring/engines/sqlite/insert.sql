@@ -1,5 +1,10 @@
 -- name: number
-UPDATE meter SET n = n + ? WHERE queue = 0 AND state = 0 RETURNING n;
+UPDATE meter SET n = n + ? WHERE queue = 0 AND state = 0
+RETURNING n, (SELECT n FROM meter WHERE queue = 0 AND state = 2);
+
+-- name: room
+SELECT max_depth, (SELECT coalesce(sum(n), 0) FROM meter WHERE queue = ? AND state IN (1, 2, 3, 5))
+FROM queue WHERE id = ?;
 
 -- name: aging
 SELECT aging FROM queue WHERE id = ?;

@@ -13,6 +13,7 @@ from mainspring.engines.common.codes import (
     COMPLETED,
     KEY,
     MARKED,
+    REMOVED,
     RUNNING,
     SLICE,
     STATE,
@@ -103,6 +104,8 @@ def remove(step: Step, numbers: Sequence[int]) -> None:
     listed = as_json(numbers)
     for queue, state, n in step.rows(SQL["ended_by_queue"], (listed,)):
         step.moved[queue, state] -= n
+        step.moved[-queue, state] += n
+        step.moved[-queue, REMOVED] += n
     marks = []
     for number, extra in step.rows(SQL["marked"], (MARKED, listed)):
         rare = decode_extra(extra)

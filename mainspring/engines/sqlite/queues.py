@@ -3,7 +3,7 @@
 from sqlite3 import Connection
 
 from mainspring.engines.common.codes import SLICE
-from mainspring.engines.common.queues import info
+from mainspring.engines.common.queues import info, values
 from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.store import QueueInfo, Settings
@@ -14,18 +14,9 @@ SQL = sections(__file__)
 def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
     """Change what is given; all settings of the queue."""
     number = step.names.queue(step.run, name)
-    step.run(
-        SQL["configure"],
-        (
-            settings.paused,
-            settings.by_hand,
-            settings.aging,
-            settings.keep_completed,
-            settings.keep_cancelled,
-            settings.keep_failed,
-            number,
-        ),
-    )
+    step.run(SQL["configure"], (*values(settings), number))
+    if settings.max_depth is not None:
+        step.run(SQL["limited"])
     step.matters = True
     return info(step.row(SQL["queue"], (number,)))
 

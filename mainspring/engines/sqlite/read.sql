@@ -13,7 +13,7 @@ SELECT j.number, j.id, coalesce(q.name, '#' || j.queue), coalesce(t.name, '#' ||
   coalesce(f.attempt, r.attempt, l.attempt, m.attempt, 0),
   coalesce(f.claims, r.claims, l.claims, b.claims, m.claims, 0),
   coalesce(l.due, b.due, r.score + r.lift, m.score + m.lift, iif(f.number, NULL, j.created)),
-  coalesce(f.reason, l.reason), coalesce(g.started, iif(f.took > 0, f.at - f.took, NULL)), f.at, f.took, g.worker, f.result,
+  coalesce(f.reason, l.reason), coalesce(g.started, iif(f.took > 0, f.at - f.took, NULL)), f.at, f.took, g.worker, r.token, f.result,
   s.percent, s.text, r.cancel,
   (SELECT body FROM error WHERE number = j.number ORDER BY claims DESC LIMIT 1)
 FROM json_each(?) e CROSS JOIN job j ON j.number = e.value

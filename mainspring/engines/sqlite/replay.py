@@ -110,6 +110,7 @@ def _again(step: Step, job: Place) -> str | None:
         step.run(SQL["expires"], (expires, job.number))
         step.run(SQL["expiry"], (job.queue, expires, job.number))
     step.moved[job.queue, job.state] -= 1
+    step.moved[-job.queue, job.state] += 1
     step.moved[job.queue, BLOCKED if waits else PENDING] += 1
     return None
 

@@ -3,7 +3,7 @@
 from sqlite3 import Connection
 
 from mainspring.engines.common.sections import sections
-from mainspring.engines.common.tallies import MINUTE, Place, Tally
+from mainspring.engines.common.tallies import MINUTE, Place, Tally, sums
 from mainspring.store import Minute
 
 SQL = sections(__file__)
@@ -11,13 +11,7 @@ SQL = sections(__file__)
 
 def write(connection: Connection, tallies: dict[Place, Tally]) -> None:
     """Add them to what the file has."""
-    connection.executemany(
-        SQL["add_stat"],
-        [
-            (*place, t.started, t.completed, t.failed, t.retried, t.waited, t.ran)
-            for place, t in tallies.items()
-        ],
-    )
+    connection.executemany(SQL["add_stat"], sums(tallies))
     connection.executemany(
         SQL["add_histogram"],
         [
@@ -31,14 +25,14 @@ def write(connection: Connection, tallies: dict[Place, Tally]) -> None:
 
 def read(connection: Connection, since: int) -> list[Minute]:
     """What the file has, from the minute of `since` on."""
-    first = since // MINUTE
+    first = max(1, since // MINUTE)
     histograms: dict[tuple[int, str, str], tuple[dict[int, int], dict[int, int]]] = {}
     for minute, queue, task, kind, bucket, n in connection.execute(SQL["histograms"], (first,)):
         histograms.setdefault((minute, queue, task), ({}, {}))[kind][bucket] = n
     minutes = []
-    for minute, queue, task, *sums in connection.execute(SQL["stats"], (first,)):
+    for minute, queue, task, *told in connection.execute(SQL["stats"], (first,)):
         waits, runs = histograms.get((minute, queue, task), ({}, {}))
-        started, completed, failed, retried, waited, ran = sums
+        started, completed, failed, retried, waited, ran = told
         minutes.append(
             Minute(
                 start=minute * MINUTE,

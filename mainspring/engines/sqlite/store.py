@@ -21,11 +21,13 @@ from mainspring.engines.sqlite import (
     kv,
     leases,
     operate,
+    posts,
     queues,
     read,
     replay,
     settle,
     statistics,
+    traffic,
     upkeep,
 )
 from mainspring.engines.sqlite import migrate as schema
@@ -48,6 +50,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -62,6 +65,7 @@ from mainspring.store import (
     QueueInfo,
     Settings,
     Signal,
+    Traffic,
     Wanted,
 )
 
@@ -260,6 +264,10 @@ class SqliteStore:
     def queues(self) -> list[QueueInfo]:
         return self._read(queues.queues)
 
+    def traffic(self, queue: str) -> Traffic:
+        self._parts.writer.flush()
+        return self._read(lambda connection: traffic.traffic(connection, queue))
+
     def position(self, id: bytes) -> int | None:
         return self._read(lambda connection: read.position(connection, id))
 
@@ -310,6 +318,18 @@ class SqliteStore:
         if isinstance(answer, MainspringError):
             raise answer
         return answer
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        # On the disk before it shows, so that no number which somebody has seen is given again.
+        return self._parts.write(lambda step: posts.post(step, new), now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return self._read(lambda connection: posts.read(connection, after, limit))
+
+    def last_post(self) -> Cursor:
+        return self._read(posts.last)
 
     # --- move -------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ SELECT EXISTS(SELECT 1 FROM release);
 -- name: old
 SELECT EXISTS(SELECT 1 FROM granted WHERE "left" <= 0 AND expires < :grants)
   OR EXISTS(SELECT 1 FROM worker WHERE until < :workers)
-  OR EXISTS(SELECT 1 FROM stat WHERE minute < :minutes);
+  OR EXISTS(SELECT 1 FROM stat WHERE minute > 0 AND minute < :minutes);
 
 -- name: old_grants
 SELECT token FROM granted WHERE "left" <= 0 AND expires < :grants;
@@ -32,7 +32,7 @@ DELETE FROM granted WHERE token IN (SELECT value FROM json_each(?));
 DELETE FROM worker WHERE until < :workers;
 
 -- name: drop_stats
-DELETE FROM stat WHERE minute < :minutes;
+DELETE FROM stat WHERE minute > 0 AND minute < :minutes;
 
 -- name: drop_histograms
 DELETE FROM histogram WHERE minute < :minutes;

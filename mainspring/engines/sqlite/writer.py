@@ -103,11 +103,15 @@ class Writer:
             with trouble(place), self.alone() as connection, self._queue.held():
                 self._checkpoint(connection)
 
+    def flush(self) -> None:
+        """Write statistics, however few."""
+        if self.statistics.pending():
+            self.run(self._flush)
+
     def close(self) -> None:
         """Write what is left to write and close; later calls are refused."""
-        if self.statistics.pending():
-            with suppress(StoreUnavailable):
-                self.run(self._flush)
+        with suppress(StoreUnavailable):
+            self.flush()
         with self._turns.alone():
             self._closed = True
             if self._connection is not None:

@@ -11,7 +11,8 @@
 
 CREATE SEQUENCE mainspring.numbers;
 
--- Jobs by queue and state, as changes to be summed up: no row that everybody writes to.
+-- Jobs by queue and state, as changes to be summed up: no row that everybody writes to. Of queue q,
+-- (-q, 0) are the jobs that were removed, and (-q, state) those that have left this final state.
 CREATE TABLE mainspring.meter(queue int NOT NULL, state smallint NOT NULL, n bigint NOT NULL)
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0);
@@ -22,7 +23,9 @@ CREATE TABLE mainspring.queue(
   aging bigint NOT NULL DEFAULT 60000000,
   keep_completed bigint NOT NULL DEFAULT 86400000000,
   keep_cancelled bigint NOT NULL DEFAULT 86400000000,
-  keep_failed bigint NOT NULL DEFAULT 1209600000000
+  keep_failed bigint NOT NULL DEFAULT 1209600000000,
+  max_retries bigint NOT NULL DEFAULT 3, retry_delays bytea NOT NULL DEFAULT '',
+  ack_deadline bigint NOT NULL DEFAULT 30000000, max_depth bigint NOT NULL DEFAULT 0
 );
 CREATE TABLE mainspring.task(
   id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE
@@ -148,6 +151,7 @@ CREATE TABLE mainspring.worker(
   id text COLLATE "C" PRIMARY KEY, until bigint NOT NULL, body bytea NOT NULL, wanted jsonb
 ) WITH (fillfactor = 50);
 
+-- Minute 0 sums up all there were.
 CREATE TABLE mainspring.stat(
   minute int NOT NULL, queue int NOT NULL, task int NOT NULL,
   started bigint NOT NULL, completed bigint NOT NULL, failed bigint NOT NULL,
@@ -173,8 +177,22 @@ CREATE TABLE mainspring.kv(
 );
 CREATE INDEX ON mainspring.kv(expires) WHERE expires IS NOT NULL;
 
+-- What was said on topics, for a while. `upto` is the weight of all posts up to this one. The numbers
+-- of those that are kept go from `first` to `last` without a gap, in the order of the commits: whoever
+-- posts keeps the one row of `posting` locked until its transaction has ended.
+CREATE TABLE mainspring.post(
+  number bigint PRIMARY KEY, at bigint NOT NULL, upto bigint NOT NULL,
+  topic text COLLATE "C" NOT NULL, headers bytea, body bytea NOT NULL
+);
+CREATE TABLE mainspring.posting(last bigint NOT NULL, first bigint NOT NULL, weight bigint NOT NULL)
+WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0);
+INSERT INTO mainspring.posting VALUES(0, 1, 0);
+
 -- The bodies of jobs, in order, and with `_plain` their places in `ready`. `_which` tells which
 -- of the given kinds of jobs each is; NULL: all are of the first.
+-- Store jobs, with their places if they are plain; their numbers. Instead the number of a queue,
+-- below 0, if more would wait in it than may.
 CREATE FUNCTION mainspring.store(
   _wall bigint, _plain boolean, _ids bytea[], _payloads bytea[], _headers bytea[], _extras bytea[],
   _expires bigint[], _which bigint[], _queues bigint[], _tasks bigint[], _policies bigint[],
@@ -182,7 +200,27 @@ CREATE FUNCTION mainspring.store(
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   _numbers bigint[];
+  _full bigint;
 BEGIN
+  -- Who adds to a queue that may become full waits for the others who do, until they have ended.
+  PERFORM FROM mainspring.queue WHERE id = ANY(_queues) AND max_depth > 0 ORDER BY id
+  FOR NO KEY UPDATE;
+  IF FOUND THEN
+    SELECT q.id INTO _full FROM mainspring.queue q
+    WHERE q.id = ANY(_queues) AND q.max_depth > 0 AND q.max_depth < (
+      SELECT coalesce(sum(m.n), 0) FROM mainspring.meter m
+      WHERE m.queue = q.id AND m.state IN (1, 2, 3, 5)
+    ) + (
+      SELECT count(*) FROM unnest(_ids, _which) AS t(id, which)
+      WHERE _queues[coalesce(t.which, 1)] = q.id
+    ) LIMIT 1;
+    IF FOUND THEN
+      IF EXISTS(SELECT FROM mainspring.job WHERE id = ANY(_ids)) THEN
+        RAISE unique_violation;
+      END IF;
+      RETURN ARRAY[-_full];
+    END IF;
+  END IF;
   SELECT array_agg(n) INTO _numbers FROM (
     SELECT nextval('mainspring.numbers') AS n FROM generate_series(1, cardinality(_ids))
   ) drawn;
@@ -419,7 +457,7 @@ RETURNS TABLE(
   number bigint, id bytea, queue text, task text, payload bytea, priority smallint, created bigint,
   expires bigint, policy bytea, headers bytea, extra bytea, state int, attempt int, claims int,
   due bigint, reason text, started bigint, finished bigint, took bigint, worker text,
-  result bytea, percent double precision, note text, cancel text, error bytea
+  token bigint, result bytea, percent double precision, note text, cancel text, error bytea
 ) LANGUAGE plpgsql STABLE
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
@@ -437,7 +475,7 @@ BEGIN
       CASE WHEN f.number IS NULL THEN j.created END),
     coalesce(f.reason, l.reason),
     coalesce(g.started, CASE WHEN f.took > 0 THEN f.at - f.took END), f.at, f.took, g.worker,
-    f.result, s.percent, s.text, r.cancel,
+    r.token, f.result, s.percent, s.text, r.cancel,
     (SELECT e.body FROM mainspring.error e WHERE e.number = j.number ORDER BY e.claims DESC LIMIT 1)
   FROM unnest(coalesce(_numbers, ARRAY(SELECT i.number FROM mainspring.job i WHERE i.id = ANY(_ids))))
     WITH ORDINALITY wanted(number, place)

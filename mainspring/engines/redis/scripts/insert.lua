@@ -7,6 +7,22 @@ local function content(body)
   return byte(body, 10) == 0 and sub(body, 9) or sub(body, 9, -9)
 end
 
+-- The refusal, if more would wait in one of the queues than may.
+local function full_queue()
+  for _, each in ipairs(wanted) do
+    local name = each[1]
+    local most, waiting, new = queue_row(name).max_depth, 0, 0
+    if most > 0 then
+      for _, state in ipairs({SCHEDULED, BLOCKED, PENDING, RETRYING}) do
+        local field = state .. ':' .. name
+        waiting = waiting + (tonumber(call('HGET', K .. 'count', field)) or 0)
+        new = new + (counts[field] or 0)
+      end
+      if new > 0 and waiting + new > most then return {'full', name, decimal(most)} end
+    end
+  end
+end
+
 -- --- the common case: new jobs that wait for nothing but a worker -------------------------------
 
 local function store_plain(ids)
@@ -50,6 +66,8 @@ local function store_plain(ids)
     write_later('ZADD', 'ready:' .. name, members)
     count(name, PENDING, #members / 2)
   end
+  local refusal = full_queue()
+  if refusal then return refusal end
   stage_span(before + 1, amount)
   write_later('INCRBY', 'number', {amount})
   matters = true
@@ -215,7 +233,7 @@ local function store_with_care(ids, known)
   if refusal then return refusal end
   local before, ended = tonumber(call('GET', K .. 'number')) or 0, {}
   last = before
-  refusal = create_all(fresh, flow, ended)
+  refusal = create_all(fresh, flow, ended) or full_queue()
   if refusal then return refusal end
   link(fresh, ended)
   if last > before then

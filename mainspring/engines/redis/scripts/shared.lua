@@ -23,6 +23,7 @@ local COMPLETED, FAILED, CANCELLED = 6, 7, 8
 local UNIQUE, EXPIRES, MARKED, EDGES, KEEPS, SINGLE, HEADERS, EXTRA = 1, 2, 4, 8, 16, 32, 64, 128
 -- Bits of a row. PARENT: other jobs wait or waited for it. WORDS: a reason stands behind the row.
 local CAREFUL, SUSPECT, KEPT, PARENT, ASKED, WORDS, ERRED = 1, 2, 4, 8, 16, 32, 64
+local REMOVED = 0 -- beside the states, in counts of what has left a queue
 -- Places in the packed `extra` of a body.
 local X_DELAY, X_RUN_AT, X_EXPIRES, X_KEY, X_UNIQUE, X_UNIQUE_FOR, X_DUPLICATE, X_TAGS = 1, 2, 3, 4, 5, 6, 7, 8
 local X_KEEP = 10
@@ -34,8 +35,9 @@ local AT_LEAST = 600000000 -- an ended job is kept for ten minutes, so that a re
 local NOBODY = '\0\0\0\0\0\0\0\0'
 local ROW, ROW_SIZE = '<BBBBHI4I4c8c8ddd', 54
 local GRANT, GRANT_SIZE = '<ddI4B', 21
-local QUEUE = '<BBdddd'
-local NEW_QUEUE = pack(QUEUE, 0, 0, 60000000, 86400000000, 86400000000, 1209600000000)
+-- Behind it stand the delays of retries, eight bytes each.
+local QUEUE, QUEUE_SIZE = '<BBddddI4dd', 54
+local NEW_QUEUE = pack(QUEUE, 0, 0, 60000000, 86400000000, 86400000000, 1209600000000, 3, 30000000, 0)
 local UNKNOWN_TASK = 'unknown task'
 
 local wall, lease_now = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -73,7 +75,7 @@ end
 -- --- what is staged -----------------------------------------------------------------------------
 
 local jobs, grants, queues, keys = {}, {}, {}, {}
-local bulk, hashes, zsets, sets, gone, counts, spans, dirty = {}, {}, {}, {}, {}, {}, {}, {}
+local bulk, hashes, zsets, sets, gone, counts, lefts, spans, dirty = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local matters = false -- whether workers or waiters should look
 local asked_for_room = false
 -- Whether to go on although the memory is full: what renews, ends or removes must.
@@ -95,6 +97,11 @@ local function touch(job) dirty[job.n] = job end
 local function count(queue, state, n)
   local field = state .. ':' .. queue
   counts[field] = (counts[field] or 0) + n
+end
+-- One job more has left this final state, or the store.
+local function count_left(queue, state)
+  local field = state .. ':' .. queue
+  lefts[field] = (lefts[field] or 0) + 1
 end
 
 local function write(command, key, arguments)
@@ -167,6 +174,7 @@ local function look_at_kinds()
   for key in pairs(zsets) do must_be('zset', key) end
   for key in pairs(sets) do must_be('set', key) end
   if next(counts) then must_be('hash', K .. 'count') end
+  if next(lefts) then must_be('hash', K .. 'left') end
   if next(spans) then must_be('hash', K .. 'span') end
 end
 
@@ -215,12 +223,14 @@ local function commit()
   for field, n in pairs(counts) do
     if n ~= 0 then call('HINCRBY', K .. 'count', field, decimal(n)) end
   end
+  for field, n in pairs(lefts) do call('HINCRBY', K .. 'left', field, decimal(n)) end
   for segment, n in pairs(spans) do
     if n ~= 0 and call('HINCRBY', K .. 'span', segment, decimal(n)) == 0 then
       call('HDEL', K .. 'span', segment)
     end
   end
-  bulk, hashes, zsets, sets, gone, counts, spans, dirty = {}, {}, {}, {}, {}, {}, {}, {}
+  bulk, hashes, zsets, sets, gone = {}, {}, {}, {}, {}
+  counts, lefts, spans, dirty = {}, {}, {}, {}
 end
 
 -- The end of every script: what it answers, after a hint to those who wait.
@@ -311,13 +321,19 @@ end
 
 -- --- queues -------------------------------------------------------------------------------------
 
+local function read_queue(row)
+  local queue = {new = not row}
+  row = row or NEW_QUEUE
+  queue.paused, queue.by_hand, queue.aging, queue.keep_completed, queue.keep_cancelled,
+    queue.keep_failed, queue.max_retries, queue.ack_deadline, queue.max_depth = parse(QUEUE, row)
+  queue.retry_delays = sub(row, QUEUE_SIZE + 1)
+  return queue
+end
+
 local function queue_row(name)
   local queue = queues[name]
   if not queue then
-    local row = call('HGET', K .. 'queue', name)
-    queue = {new = not row}
-    queue.paused, queue.by_hand, queue.aging, queue.keep_completed, queue.keep_cancelled,
-      queue.keep_failed = parse(QUEUE, row or NEW_QUEUE)
+    queue = read_queue(call('HGET', K .. 'queue', name))
     queues[name] = queue
   end
   return queue
@@ -326,7 +342,8 @@ end
 local function write_queue(name, queue)
   queue.new = false
   hset('queue', name, pack(QUEUE, queue.paused, queue.by_hand, queue.aging, queue.keep_completed,
-    queue.keep_cancelled, queue.keep_failed))
+    queue.keep_cancelled, queue.keep_failed, queue.max_retries, queue.ack_deadline, queue.max_depth)
+    .. queue.retry_delays)
 end
 
 -- All queues, by name: (name, row) pairs.
@@ -336,10 +353,7 @@ local function all_queues()
   for i = 1, #told, 2 do names[#names + 1] = told[i] end
   table.sort(names)
   for i = 1, #told, 2 do
-    local queue = {}
-    queue.paused, queue.by_hand, queue.aging, queue.keep_completed, queue.keep_cancelled,
-      queue.keep_failed = parse(QUEUE, told[i + 1])
-    queues[told[i]] = queues[told[i]] or queue
+    queues[told[i]] = queues[told[i]] or read_queue(told[i + 1])
   end
   return names
 end
@@ -396,6 +410,7 @@ end
 local function leave(job)
   index(job, false)
   count(job.queue, job.state, -1)
+  if final(job) then count_left(job.queue, job.state) end
 end
 
 -- `words` are the reason, `at` and `score` are those of the new place.
@@ -677,6 +692,7 @@ local function remove(job)
   local n = job.n
   if has(job.bits, PARENT) and not cut_off(job) then return false end
   leave(job)
+  count_left(job.queue, REMOVED)
   if has(job.flags, EDGES) then drop_edges(job) end
   if has(job.bits, PARENT) then
     for _, key in ipairs({'kids:', 'fell:', 'stay:'}) do gone[#gone + 1] = K .. key .. n end

@@ -2,7 +2,7 @@
 
 for i = 3, #ARGV, 3 do
   must_be('hash', K .. 'minute:' .. ARGV[i])
-  zset('minutes', ARGV[i], tonumber(ARGV[i]))
+  if ARGV[i] ~= '0' then zset('minutes', ARGV[i], tonumber(ARGV[i])) end
 end
 commit()
 for i = 3, #ARGV, 3 do call('HINCRBY', K .. 'minute:' .. ARGV[i], ARGV[i + 1], ARGV[i + 2]) end

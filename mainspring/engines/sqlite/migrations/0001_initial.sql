@@ -9,7 +9,9 @@
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 -- Jobs by queue and state. (0, 0) is the number given last: it shares their page, so that an
--- insert writes one page less. (0, 1) is the version that an entry of the key-value store got last.
+-- insert writes one page less. (0, 1) is the version that an entry of the key-value store got last,
+-- (0, 2) how many queues have a `max_depth`. Of queue q, (-q, 0) are the jobs that were removed, and
+-- (-q, state) those that have left this final state.
 CREATE TABLE meter(
   queue INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(queue, state)
@@ -21,7 +23,9 @@ CREATE TABLE queue(
   aging INTEGER NOT NULL DEFAULT 60000000,
   keep_completed INTEGER NOT NULL DEFAULT 86400000000,
   keep_cancelled INTEGER NOT NULL DEFAULT 86400000000,
-  keep_failed INTEGER NOT NULL DEFAULT 1209600000000
+  keep_failed INTEGER NOT NULL DEFAULT 1209600000000,
+  max_retries INTEGER NOT NULL DEFAULT 3, retry_delays BLOB NOT NULL DEFAULT x'',
+  ack_deadline INTEGER NOT NULL DEFAULT 30000000, max_depth INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE task(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE policy(id INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE);
@@ -137,6 +141,7 @@ CREATE TABLE worker(
   id TEXT PRIMARY KEY, until INTEGER NOT NULL, body BLOB NOT NULL, wanted TEXT
 ) WITHOUT ROWID;
 
+-- Minute 0 sums up all there were.
 CREATE TABLE stat(
   minute INTEGER NOT NULL, queue INTEGER NOT NULL, task INTEGER NOT NULL,
   started INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
@@ -156,4 +161,13 @@ CREATE TABLE kv(
 );
 CREATE INDEX kv_expires ON kv(expires) WHERE expires IS NOT NULL;
 
-INSERT INTO meter VALUES(0, 0, 0), (0, 1, 0);
+-- What was said on topics, for a while. `upto` is the weight of all posts up to this one. The numbers
+-- of those that are kept go from `first` to `last` without a gap.
+CREATE TABLE post(
+  number INTEGER PRIMARY KEY, at INTEGER NOT NULL, upto INTEGER NOT NULL, topic TEXT NOT NULL,
+  headers BLOB, body BLOB NOT NULL
+);
+CREATE TABLE posting(last INTEGER NOT NULL, first INTEGER NOT NULL, weight INTEGER NOT NULL);
+
+INSERT INTO meter VALUES(0, 0, 0), (0, 1, 0), (0, 2, 0);
+INSERT INTO posting VALUES(0, 1, 0);
