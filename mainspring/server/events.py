@@ -14,7 +14,7 @@ from mainspring.server.answers import MILLISECOND, task
 from mainspring.server.asked import header
 from mainspring.server.callers import caller_of
 from mainspring.server.narrow import there
-from mainspring.server.paths import path, read
+from mainspring.server.paths import Events, path, read
 from mainspring.server.service import Service
 from mainspring.server.tasks import id_of
 from mainspring.server.watch import Sight, Watch
@@ -41,7 +41,7 @@ class EventRoutes:
 
     def routes(self) -> list[Route]:
         """Each path and method."""
-        return [path("/tasks/{id}/events", GET=read(self.follow))]
+        return [path("/tasks/{id}/events", GET=read(self.follow, answers={200: Events, 204: None}))]
 
     async def follow(self, request: Request) -> Response:
         """A stream of a job's changes, until it has ended."""

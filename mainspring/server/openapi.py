@@ -4,10 +4,11 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT
+from msgspec import NODEFAULT, UNSET, UnsetType
 from msgspec.structs import FieldInfo
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -98,15 +99,20 @@ class Schemas:
     """JSON Schemas (2020-12) of all forms; what has a name stands among the components."""
 
     def __init__(self, forms: Iterable[Any]) -> None:
-        self._forms = [ProblemShown, *forms]
+        self._forms = [ProblemShown, *(each for form in forms for each in _alternatives(form))]
         shown, self.components = msgspec.json.schema_components(self._forms, ref_template=SCHEMAS)
         self._shown = list(shown)
 
     def of(self, form: Any) -> dict[str, Any]:
         """The schema of one of the forms."""
-        return next(
-            shown for known, shown in zip(self._forms, self._shown, strict=True) if known == form
-        )
+        shown = [self._shown[self._forms.index(each)] for each in _alternatives(form)]
+        return shown[0] if len(shown) == 1 else {"anyOf": shown}
+
+
+def _alternatives(form: Any) -> Sequence[Any]:
+    """The members of a union: msgspec describes several structs, but not their union."""
+    members = get_args(form) if get_origin(form) in (Union, UnionType) else (form,)
+    return [each for each in members if each is not UnsetType]
 
 
 def _forms(operation: Operation) -> Iterator[Any]:
@@ -177,7 +183,7 @@ def _in_query(operation: Operation, schemas: Schemas) -> Iterator[dict[str, Any]
 
 
 def _default(field: FieldInfo) -> dict[str, Any]:
-    return {} if field.default in (NODEFAULT, None) else {"default": field.default}
+    return {} if field.default in (NODEFAULT, UNSET, None) else {"default": field.default}
 
 
 def _id(place: str, method: str) -> str:

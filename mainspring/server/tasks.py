@@ -16,13 +16,21 @@ from mainspring.errors import IdConflict, InvalidArguments, InvalidState, Unique
 from mainspring.job import FINAL, Record, Select, State
 from mainspring.operations import Affected, select
 from mainspring.server import asked, narrow
-from mainspring.server.answers import answer, task
+from mainspring.server.answers import (
+    Shown,
+    TasksPage,
+    TasksTold,
+    TaskTold,
+    answer,
+    task,
+    tasks_page,
+)
 from mainspring.server.callers import Caller, caller_of
 from mainspring.server.narrow import there
 from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
-from mainspring.server.wishes import WISHES, Wish, jobs
+from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
 
 LONGEST_WAIT = 300 * SECOND
 """Microseconds."""
@@ -58,6 +66,15 @@ class Reason(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000)] = ""
 
 
+class Gone(Shown, frozen=True, kw_only=True):
+    """The job was removed."""
+
+    success: bool = True
+    message: str = "Task deleted"
+
+
+Created: TypeAlias = TaskTold | TasksTold
+TASK, GONE = {200: TaskTold}, {200: Gone}
 PAGE, WAIT, REASON = asked.Query(Page), asked.Query(Wait), Decoder(Reason)
 
 
@@ -72,11 +89,15 @@ class TaskRoutes:
         """Each path and method."""
         one = "/tasks/{id}"
         return [
-            path("/tasks", POST=enqueue(self.create), GET=read(self.find)),
-            path(one, GET=read(self.get), DELETE=admin(self.delete)),
-            path(f"{one}/cancel", POST=enqueue(self.cancel)),
-            path(f"{one}/replay", POST=admin(self.replay)),
-            path(f"{one}/wait", GET=read(self.wait)),
+            path(
+                "/tasks",
+                POST=enqueue(self.create, body=Wishes, answers={201: Created, 200: Created}),
+                GET=read(self.find, query=Page, answers={200: TasksPage}),
+            ),
+            path(one, GET=read(self.get, answers=TASK), DELETE=admin(self.delete, answers=GONE)),
+            path(f"{one}/cancel", POST=enqueue(self.cancel, body=Reason | None, answers=TASK)),
+            path(f"{one}/replay", POST=admin(self.replay, answers=TASK)),
+            path(f"{one}/wait", GET=read(self.wait, query=Wait, answers=TASK)),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -103,9 +124,9 @@ class TaskRoutes:
         new = not all(job.repeated or job.duplicate for job in stored)
         shown = [task(job.record) for job in stored]
         if not isinstance(asked_for, Wish):
-            return answer({"success": True, "tasks": shown}, 201 if new else 200)
+            return answer(TasksTold(tasks=shown), 201 if new else 200)
         place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{shown[0].id}"}
-        return answer({"success": True, "task": shown[0]}, 201 if new else 200, place)
+        return answer(TaskTold(task=shown[0]), 201 if new else 200, place)
 
     async def find(self, request: Request) -> Response:
         """A page of jobs."""
@@ -122,15 +143,7 @@ class TaskRoutes:
         records, total = await self._service.ask(
             self._page, chosen_jobs, page, filter.keys() <= {"states", "queues"}, caller_of(request)
         )
-        return answer(
-            {
-                "success": True,
-                "tasks": [task(record) for record in records],
-                "total": total,
-                "limit": page.limit,
-                "next": records[-1].number if len(records) == page.limit else None,
-            }
-        )
+        return tasks_page(records, total, page.limit)
 
     def _page(
         self, chosen: Select, page: Page, counted: bool, caller: Caller
@@ -164,7 +177,7 @@ class TaskRoutes:
             record = await self._record(request, id)
             detail = f"can only delete a task that has ended; task {id} is {record.state}"
             raise Problem(400, "unfinished-task", detail)
-        return answer({"success": True, "message": "Task deleted"})
+        return answer(Gone())
 
     async def cancel(self, request: Request) -> Response:
         """End a waiting job, ask a running one to stop."""
@@ -218,7 +231,7 @@ class TaskRoutes:
 
 
 def _answered(record: Record) -> Response:
-    return answer({"success": True, "task": task(record)})
+    return answer(TaskTold(task=task(record)))
 
 
 def id_of(request: Request) -> UUID:

@@ -89,7 +89,8 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
         return replace(declared.retry if declared else Retry(), **said)
 
 
-WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
+Wishes: TypeAlias = Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)]
+WISHES: Decoder[Wish | list[Wish]] = Decoder(Wishes)
 
 
 def jobs(
