@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
@@ -43,7 +44,8 @@ def over(service: Service, terms: Terms) -> ASGIApp:
         service.close()
 
     routes = routes_over(service)
-    paths = Paths(Router(routes, redirect_slashes=False, lifespan=lifespan))
+    router = Router(routes, redirect_slashes=False, default=_nothing, lifespan=lifespan)
+    paths = Paths(router)
     return Guard(paths, service, terms, open_paths(routes))
 
 
@@ -63,3 +65,8 @@ def routes_over(service: Service) -> list[BaseRoute]:
     routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
     # What this library's engine says is no part of what is described to others.
     return [*routes, *OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    # By itself a router closes a WebSocket without a word.
+    raise HTTPException(404)

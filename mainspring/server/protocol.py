@@ -6,9 +6,12 @@ from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import MAX_LINE_LENGTH, Request
+from websockets.server import ServerProtocol
 
 from mainspring.server.framing import refuse_ambiguous, refused
-from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL, POLICY
+from mainspring.server.guard import HEADERS, LARGEST_HEADERS, LONGEST_URL, MOST_HEADERS, POLICY
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.together import Together
 
@@ -80,6 +83,26 @@ class Connection(HttpToolsProtocol):
                     self.handle_websocket_upgrade()
                     return True
                 data = self._decline() + data[offer.args[0] :]
+
+    def _should_upgrade(self) -> bool:
+        return super()._should_upgrade() and self._is_handshake()
+
+    def _is_handshake(self) -> bool:
+        """Whether WebSockets will take it: what they do not, they answer in words of their own or,
+        a body or a long line, never."""
+        names = {name for name, _ in self.headers}
+        longest = max(len(name) + len(value) for name, value in self.headers)
+        if (
+            self.parser.get_method() != b"GET"
+            or names & {b"content-length", b"transfer-encoding"}
+            or len(self.headers) > MOST_HEADERS
+            or longest + len(b": \r\n") > MAX_LINE_LENGTH
+        ):
+            return False
+        headers = Headers(
+            [(name.decode(), value.decode("latin-1")) for name, value in self.headers]
+        )
+        return ServerProtocol().accept(Request(self.url.decode(), headers)).status_code == 101
 
     def _decline(self) -> bytes:
         """Another protocol was offered, by a client that goes on in this one if it is not taken.

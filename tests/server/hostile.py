@@ -230,7 +230,27 @@ FIRST_LINES = [
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
+SOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+TALK = b"GET /topics/ws?topics=t HTTP/1.1"
+
 TURNS = [
+    Hostile("no key of a WebSocket", get(SOCKET.replace(b"Key", b"No"), TALK), [426, 404]),
+    Hostile("a WebSocket of old", get(SOCKET.replace(b"13", b"7"), TALK), [426, 404]),
+    Hostile("a WebSocket by POST", post(SOCKET + b"Content-Length: 12\r\n", JOB), PASSED_POST),
+    Hostile(
+        "a WebSocket with a canary",
+        get(SOCKET + b"Content-Length: %d\r\n" % len(CANARY), TALK) + CANARY,
+        [426, 404],
+    ),
+    Hostile(
+        "a WebSocket with a long line", get(SOCKET + b"X: %b\r\n" % (b"x" * 8200), TALK), [426, 404]
+    ),
+    Hostile(
+        "a WebSocket of nobody", get(SOCKET + b"Sec-WebSocket-Protocol: @@\r\n", TALK), [426, 404]
+    ),
     Hostile(
         "a body that is waited for",
         post(b"Expect: 100-continue\r\n" + CHUNKED, CHUNKS),
