@@ -20,14 +20,12 @@ def refuse_ambiguous(version: str, target: bytes, headers: Headers) -> None:
     letters."""
     if version not in ("1.1", "1.0"):
         raise refused(f"HTTP/1.1 or HTTP/1.0, got {version}")
-    names = [name for name, _ in headers]
-    if len(set(names)) < len(names):
-        for name in SINGLE:
-            if names.count(name) > 1:
-                raise refused(f"one {name.decode().title()}, got {names.count(name)}")
-    if b"transfer-encoding" in names:
+    given = dict(headers)
+    if len(given) < len(headers):
+        _refuse_repeated([name for name, _ in headers])
+    if b"transfer-encoding" in given:
         _refuse_coding(version, headers)
-    if b"host" not in names and version == "1.1":
+    if b"host" not in given and version == "1.1":
         raise refused("a Host")
     if not target.startswith(b"/") or b"#" in target:
         _refuse_target(target, headers)
@@ -36,6 +34,12 @@ def refuse_ambiguous(version: str, target: bytes, headers: Headers) -> None:
 def refused(expected: str) -> Problem:
     """What such a request is answered with."""
     return Problem(400, "bad-request", f"expected {expected}")
+
+
+def _refuse_repeated(names: Sequence[bytes]) -> None:
+    for name in SINGLE:
+        if names.count(name) > 1:
+            raise refused(f"one {name.decode().title()}, got {names.count(name)}")
 
 
 def _refuse_coding(version: str, headers: Headers) -> None:

@@ -90,6 +90,20 @@ def test_who_reads_one_byte_now_and_then_is_hung_up_on(server: Running, app: Mai
     assert server.connections() == 0
 
 
+def test_a_page_ends_before_it_is_too_large_and_says_where_the_next_begins(
+    http: Http, app: Mainspring
+) -> None:
+    made = [waiting(app, "p" * 900_000) for _ in range(30)]
+    shown: list[str] = []
+    after = 2**63 - 1
+    while after:
+        page = http.told(200, "GET", f"/tasks?limit=200&after={after}")
+        assert 0 < len(page["tasks"]) < 10
+        shown += [each["id"] for each in page["tasks"]]
+        after = page["next"]
+    assert shown == made[::-1]
+
+
 def test_who_reads_slowly_but_steadily_gets_it_all(
     server: Running, app: Mainspring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
