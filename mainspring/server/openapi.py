@@ -136,7 +136,7 @@ def _operation(place: str, method: str, operation: Operation, schemas: Schemas) 
         "tags": [place.split("/")[1].partition(".")[0]],
         "summary": summary,
         "description": "\n\n".join(filter(None, (more.strip(), needs))),
-        "security": [] if open_to_all else [{KEY: []}],
+        "security": [] if permission is Permission.OPEN else [{KEY: []}],
         "responses": {
             **{str(status): _answer(form, schemas) for status, form in operation.answers.items()},
             "default": PROBLEM,

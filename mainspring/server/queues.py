@@ -28,6 +28,7 @@ from mainspring.server.answers import (
 )
 from mainspring.server.callers import caller_of
 from mainspring.server.narrow import permit
+from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
@@ -187,10 +188,10 @@ class QueueRoutes:
         name, page = _name(request), PAGE.read(request)
         letters = Select(queues=(name,), states=(State.FAILED,))
         store = self._app.store
-        records = await self._service.ask(store.find, letters, limit=page.limit, after=page.after)
+        records, next = await self._service.ask(page_of, store, letters, page.limit, page.after)
         counts = await self._service.ask(store.counts)
         total = counts.get(name, {}).get(State.FAILED, 0)
-        return tasks_page(records, total, page.limit)
+        return tasks_page(records, next, total, page.limit)
 
     async def replay(self, request: Request) -> Response:
         """Make dead letters run again."""

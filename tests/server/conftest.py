@@ -1,6 +1,7 @@
 """The server as tests use it: the real one on a free port, in a thread, with a client."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +86,19 @@ class Running:
         self.service = self._server.service
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()
+
+    def little_is_kept_on_the_way(self) -> None:
+        """What a client does not read waits in the server from now on, not in the kernel."""
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
+
+    def coroutines(self) -> int:
+        """How many run in it, whatever they do."""
+        until(lambda: self._server.started)
+        return len(asyncio.all_tasks(self._server.servers[0].get_loop()))
 
     def stop(self) -> None:
         self._server.should_exit = True
