@@ -36,7 +36,6 @@ from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
-from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
@@ -159,10 +158,12 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = (), keys: bool | None = None) -> Asgi:
+    def asgi(
+        self, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+    ) -> Asgi:
         """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
         as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
-        return application(self, hosts, keys)
+        return application(self, hosts, keys, synap)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -269,7 +270,7 @@ class Mainspring(Operations):
         return self._open().waiter
 
     @property
-    def intake(self) -> Intake:
+    def intake(self) -> Intake[NewJob[Any], Inserted]:
         """Who makes one insert of what coroutines bring at the same moment."""
         return self._open().intake
 
@@ -284,9 +285,9 @@ class Mainspring(Operations):
         return Topics(self)
 
     @property
-    def relay(self) -> Relay:
-        """Who reads what is published on topics."""
-        return self._open().relay
+    def opened(self) -> Opened:
+        """The store with what serves it in this process."""
+        return self._open()
 
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""
