@@ -44,6 +44,7 @@ from mainspring.store import (
     Settings,
     Store,
     Traffic,
+    Wanted,
 )
 from mainspring.worker.verdict import lost
 
@@ -148,6 +149,10 @@ class Seen:
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         self._must_know(queue)
         return self._store.configure(queue, settings)
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        known = {each.id for each in self.workers()}
+        return self._store.instruct([id for id in workers if id in known], wanted)
 
     # --- read -------------------------------------------------------------------------------
 

@@ -278,7 +278,7 @@ def test_jobs_elsewhere_cannot_be_changed(app: Mainspring, some: HttpStore) -> N
     assert some.cancel(Select()).ids == (mine.id,)
     assert some.delete(Select()).ids == (mine.id,)
     assert app.counts()[THEIRS]["pending"] == 1
-    with pytest.raises(KeyRefused, match=r"expected a queue called mail\*, got 'images'"):
+    with pytest.raises(KeyRefused, match="a queue of a name that this key may use, got 'images'"):
         some.configure(THEIRS, Settings(paused=True))
     with pytest.raises(KeyRefused):
         some.restore(app.store.dump())

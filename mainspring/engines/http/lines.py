@@ -21,7 +21,7 @@ CONNECT = 5.0
 TIMEOUT = 30.0
 """Seconds within which a connection is made, and within which something is heard of an answer."""
 
-PATIENCE = 5.0
+PATIENCE = 2.0
 """Seconds for which a call is made again when the server is just not there: as long as one takes to
 be started anew."""
 
