@@ -52,8 +52,11 @@ PERMISSIONS = {
     **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
 }
 
-NOTED = frozenset({"cancel", "replay", "delete", "configure", "instruct"})
-"""What is written down with its arguments."""
+LOOKING = frozenset({"dump", "check"})
+"""What only those may ask who may do all, and changes nothing."""
+
+MOST_NOTED = 100
+"""Jobs that the line about a change names."""
 
 
 class StoreRoutes:
@@ -66,7 +69,12 @@ class StoreRoutes:
     def routes(self) -> list[Route]:
         """Each path and method."""
         verbs = [
-            path(f"/store/{name}", POST=Operation(permission, self._carrying(VERBS[name])))
+            path(
+                f"/store/{name}",
+                POST=Operation(
+                    permission, self._carrying(VERBS[name]), changes=name not in LOOKING
+                ),
+            )
             for name, permission in PERMISSIONS.items()
         ]
         return [
@@ -106,8 +114,7 @@ class StoreRoutes:
 
     async def _insert(self, verb: Verb, data: bytes, request: Request) -> Response:
         """What comes at the same moment shares a transaction."""
-        caller = caller_of(request)
-        arguments = self._arguments(verb, data)
+        arguments, caller = self._arguments(verb, data), caller_of(request)
         if arguments.pop("now") is not None:
             return await self._service.ask(self._carry, verb, data, request)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
@@ -115,7 +122,7 @@ class StoreRoutes:
         if seen is not None:
             await self._service.ask(seen.admit, jobs)
         try:
-            stored = await self._app.atake(jobs)
+            stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
             return _partly(error)
         if seen is not None:
@@ -123,12 +130,13 @@ class StoreRoutes:
         return _told(stored)
 
     def _carry(self, verb: Verb, data: bytes, request: Request) -> Response:
-        caller, arguments = caller_of(request), self._arguments(verb, data)
-        if verb.name in NOTED:
-            changed(request, after=arguments)
+        arguments = self._arguments(verb, data)
+        if PERMISSIONS[verb.name] is Permission.ADMIN:
+            changed(request, after=_noted(arguments))
+        do = seen_by(caller_of(request), self._app.store, verb.name)
         positional = [arguments.pop(name) for name in verb.positional]
         try:
-            return _told(seen_by(caller, self._app.store, verb.name)(*positional, **arguments))
+            return _told(do(*positional, **arguments))
         except PartlyUnavailable as error:
             return _partly(error)
 
@@ -142,6 +150,21 @@ class StoreRoutes:
         if not self._service.trusts_callers:
             admitted.arguments(arguments, self._app.max_payload)
         return arguments
+
+
+def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What is written down of a call: which jobs, and nothing that is in them."""
+    noted: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == "dossiers":
+            noted[name] = len(value)
+        elif isinstance(value, msgspec.Struct):
+            noted |= {k: v for k, v in msgspec.structs.asdict(value).items() if v is not None}
+        elif value:
+            noted[name] = value
+    if "ids" in noted:
+        noted["ids"] = [id.hex() for id in noted["ids"][:MOST_NOTED]]
+    return noted
 
 
 def _told(value: object) -> Response:
