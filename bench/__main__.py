@@ -17,8 +17,10 @@ from bench import (
     hogs,
     latency,
     processes,
+    remote,
     server,
     sustained,
+    topics,
 )
 from bench.measure import Figure, fresh, stores
 from bench.places import PLACES
@@ -34,6 +36,8 @@ BENCHMARKS = {
     "endurance": endurance.run,
     "depth": depth.run,
     "server": server.run,
+    "topics": topics.run,
+    "remote": remote.run,
     "rivals": beside.run,
     "sustained": sustained.run,
 }

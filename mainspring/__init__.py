@@ -1,6 +1,9 @@
 """mainspring: a durable task queue for Python. The public names, and nothing else."""
 
+from typing import TYPE_CHECKING, Any
+
 from mainspring.app import Mainspring
+from mainspring.audit import Audit, Deed
 from mainspring.context import Context, current
 from mainspring.durations import Duration
 from mainspring.errors import (
@@ -13,6 +16,7 @@ from mainspring.errors import (
     InvalidState,
     JobCancelled,
     JobFailed,
+    KeyRefused,
     LeaseLost,
     MainspringError,
     NotBound,
@@ -26,6 +30,7 @@ from mainspring.errors import (
     ResultTooLarge,
     RetryAfter,
     SchemaError,
+    SlowSubscriber,
     Snooze,
     Steering,
     StoreDamaged,
@@ -36,6 +41,7 @@ from mainspring.errors import (
     TransactionError,
     UniqueBusy,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
     UnknownTask,
@@ -45,6 +51,7 @@ from mainspring.errors import (
 )
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
+from mainspring.keys import Key, Keys, NewKey
 from mainspring.kv import Entry, KeyValue
 from mainspring.message import Message
 from mainspring.operations import Affected
@@ -53,16 +60,24 @@ from mainspring.pull import Published, Queue
 from mainspring.registry import Tasks
 from mainspring.retry import Retry
 from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
+from mainspring.topics import Post, Subscription, Topics
+
+if TYPE_CHECKING:
+    from mainspring.client import AsyncClient, Client
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Affected",
+    "AsyncClient",
     "AsyncTask",
+    "Audit",
     "BatchTask",
     "Cancel",
+    "Client",
     "ConfigError",
     "Context",
+    "Deed",
     "Duration",
     "Entry",
     "ForeignConnection",
@@ -73,12 +88,16 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobFailed",
+    "Key",
+    "KeyRefused",
     "KeyValue",
+    "Keys",
     "LeaseLost",
     "Mainspring",
     "MainspringError",
     "Message",
     "NewJob",
+    "NewKey",
     "NotBound",
     "NotImmediate",
     "NotInteger",
@@ -86,6 +105,7 @@ __all__ = [
     "PartlyUnavailable",
     "PayloadTooLarge",
     "Policies",
+    "Post",
     "Published",
     "Queue",
     "RateLimited",
@@ -95,6 +115,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "SchemaError",
+    "SlowSubscriber",
     "Snooze",
     "State",
     "Steering",
@@ -102,13 +123,16 @@ __all__ = [
     "StoreFull",
     "StoreGone",
     "StoreUnavailable",
+    "Subscription",
     "SyncTask",
     "Task",
     "TaskError",
     "Tasks",
+    "Topics",
     "TransactionError",
     "UniqueBusy",
     "UniqueTaken",
+    "UnknownAccessKey",
     "UnknownDependency",
     "UnknownJob",
     "UnknownTask",
@@ -117,3 +141,12 @@ __all__ = [
     "VersionConflict",
     "current",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The clients, when they are asked for: they need a library that the rest does not."""
+    if name in ("AsyncClient", "Client"):
+        from mainspring import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

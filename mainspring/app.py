@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from mainspring.asgi import Asgi, application
 from mainspring.context import LARGEST_RESULT, MAX_RESULT
 from mainspring.durations import Duration
-from mainspring.engines import ENGINES, open_store, schemes
+from mainspring.engines import open_store, store_url
 from mainspring.errors import (
-    ConfigError,
     InvalidArguments,
     InvalidState,
     PayloadTooLarge,
@@ -27,21 +26,22 @@ from mainspring.errors import (
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
-from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
+from mainspring.opened import Opened
 from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
+from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
 from mainspring.task import Task
+from mainspring.topics import Topics
 from mainspring.transactions import OnLoop, is_async
 from mainspring.twins import in_thread
-from mainspring.urls import without_password
 
 if TYPE_CHECKING:
     from mainspring.worker.worker import Worker
@@ -58,21 +58,24 @@ class Mainspring(Operations):
     """The way to a store, for tasks and for operators. Nothing is opened before the first use.
 
     `url` names the store, such as `sqlite:///jobs.db` or `sqlite://:memory:` (`ConfigError` if it
-    cannot be one); payloads beyond `max_payload` bytes are refused, and a job fails for good whose
-    result goes beyond `max_result` bytes, where it runs; `name` is what consumers and threads are
-    called by. Close it, or use it in `with` or `async with`. Safe to use from many
-    threads, and after a fork.
+    cannot be one); `api_key` is what a server (`https://…`) knows this program by, left out: what
+    the variable MAINSPRING_API_KEY says. Payloads beyond `max_payload` bytes are refused, and a job
+    fails for good whose result goes beyond `max_result` bytes, where it runs; `name` is what
+    consumers and threads are called by. Close it, or use it in `with` or `async with`. Safe to use
+    from many threads, and after a fork.
     """
 
     def __init__(
         self,
         url: str = "sqlite:///mainspring.db",
         *tasks: Tasks,
+        api_key: str | None = None,
         max_payload: int = MAX_PAYLOAD,
         max_result: int = MAX_RESULT,
         name: str = "mainspring",
     ) -> None:
-        self.url = _store_url(url)
+        self.url = store_url(url)
+        self.api_key = api_key
         self.name = text(name, "name")
         self.max_payload = _limit(max_payload, "max_payload")
         self.max_result = _limit(max_result, "max_result")
@@ -84,8 +87,8 @@ class Mainspring(Operations):
             self.tasks.include(each)
         self.tasks.bind(self)
         self._lock = threading.Lock()
-        self._opened: _Opened | None = None
-        self._left_behind: list[_Opened] = []
+        self._opened: Opened | None = None
+        self._left_behind: list[Opened] = []
         self._closed = False
 
     @overload
@@ -154,10 +157,10 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = ()) -> Asgi:
-        """The jobs API as an ASGI application, for requests to loopback hosts and `hosts`, from
-        whomever; `ConfigError` without the extra `server`."""
-        return application(self, hosts)
+    def asgi(self, *, hosts: Sequence[str] = (), keys: bool | None = None) -> Asgi:
+        """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
+        as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
+        return application(self, hosts, keys)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -268,6 +271,16 @@ class Mainspring(Operations):
         """Who keeps the leases of messages."""
         return self._open().leases
 
+    @property
+    def topics(self) -> Topics:
+        """Publishing and subscribing, by the same store."""
+        return Topics(self)
+
+    @property
+    def relay(self) -> Relay:
+        """Who reads what is published on topics."""
+        return self._open().relay
+
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""
         return self.tasks.get(task)
@@ -288,11 +301,15 @@ class Mainspring(Operations):
         """The async twin of `put`."""
         if tx is not None:
             return await self._put_within(jobs, tx, task)
-        self._weigh(jobs)
-        inserted = await self._open().intake.insert(jobs)
+        inserted = await self.atake(jobs)
         known = _known(inserted)
         records = await self._aread(known) if known else []
         return self._handles(jobs, inserted, records, False, task)
+
+    async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
+        """Store the jobs together with what others bring at this moment: the store's answers."""
+        self._weigh(jobs)
+        return await self._open().intake.insert(jobs)
 
     async def _put_within(
         self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
@@ -368,7 +385,7 @@ class Mainspring(Operations):
             handles.append(Job(self, there.get(id), task, mine, answer, now, uncommitted))
         return handles
 
-    def _open(self) -> "_Opened":
+    def _open(self) -> Opened:
         opened = self._opened
         if opened is not None and opened.pid == os.getpid():
             return opened
@@ -380,49 +397,14 @@ class Mainspring(Operations):
                 self._left_behind.append(self._opened)
                 self._opened = None
             if self._opened is None:
-                self._opened = _Opened(open_store(self.url), self.name)
+                self._opened = Opened(open_store(self.url, self.api_key), self.name)
             return self._opened
-
-
-class _Opened:
-    """A store, and the threads that serve it in this process."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self.pid = os.getpid()
-        self.store = store
-        self.waiter = Waiter(store, name)
-        self.intake = Intake(store, name)
-        self.leases = Leases(store, name)
-
-    def close(self) -> None:
-        self.intake.close()
-        self.leases.close()
-        self.waiter.close()
-        self.store.close()
 
 
 def _limit(size: object, name: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise InvalidArguments(f"{name}: expected bytes, from 1, got {size!r}")
     return size
-
-
-def _store_url(url: object) -> str:
-    """The URL, if a store can be behind it; its engine looks closer when it is opened."""
-    scheme, separator, place = str(url).partition("://")
-    shown = without_password(repr(url))
-    if "\0" in place or "%00" in place:
-        raise ConfigError(f"store URL: expected a path without NUL, got {shown}")
-    whole = (place.startswith(("/", ":memory:")) and place != "/") or scheme != "sqlite"
-    if isinstance(url, str) and separator and scheme in ENGINES and whole:
-        return url
-    file = place if separator else scheme.removeprefix("sqlite:")
-    place_given = isinstance(url, str | os.PathLike) and file.strip("/")
-    if not place_given or (separator and scheme != "sqlite") or "@" in file:
-        file = "jobs.db"
-    raise ConfigError(
-        f"store URL: expected one of {schemes()}, such as 'sqlite:///{file}', got {shown}"
-    )
 
 
 @lru_cache(1024)

@@ -7,6 +7,12 @@ from msgspec import Struct
 
 from mainspring.job import Now
 
+OWN = "\x01"
+"""What the keys of the product's own entries begin with. No program can name such a key."""
+
+BEHIND_OWN = "\x02"
+"""Behind all of those, and before every key of a program."""
+
 
 class Cell(Struct, frozen=True):
     """What is kept under a key. `version` is from 1, larger after every write, and never used

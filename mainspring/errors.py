@@ -3,7 +3,8 @@
 MainspringError
 ├── your mistake
 │   ├── ConfigError           a setting, a URL or a file is not what it must be
-│   │   └── Unsupported       this engine cannot do that
+│   │   ├── Unsupported       this engine cannot do that
+│   │   └── KeyRefused        the server does not know the key, or it may not do this
 │   ├── TaskError             the declaration of a task is wrong (raised at import)
 │   ├── NotBound              a task was enqueued, but no one app is open for it
 │   ├── InvalidArguments      arguments or a payload do not fit
@@ -15,7 +16,9 @@ MainspringError
 │   ├── UnknownTask           no task of that name is declared here
 │   ├── UnknownJob            no job has that id
 │   ├── UnknownWorker         no worker of that name, or on that host, was heard of lately
-│   └── InvalidState          the job's state does not allow this
+│   ├── UnknownAccessKey      no key to a server has that id
+│   ├── InvalidState          the job's state does not allow this
+│   └── SlowSubscriber        a subscription was ended that did not take what came
 ├── the store's answer
 │   ├── IdConflict            the id exists with other content
 │   ├── UniqueTaken           a unique key is held by another job
@@ -63,6 +66,10 @@ class ConfigError(MainspringError, ValueError):
 
 class Unsupported(ConfigError):
     """This engine cannot do that."""
+
+
+class KeyRefused(ConfigError):
+    """The server does not know the API key, or whoever has it may not do this."""
 
 
 class TaskError(MainspringError, TypeError):
@@ -116,8 +123,22 @@ class UnknownWorker(MainspringError, LookupError):
     """No worker of that name, or on that host, was heard of lately; nobody was told."""
 
 
+class UnknownAccessKey(MainspringError, LookupError):
+    """No key to a server has that id."""
+
+
 class InvalidState(MainspringError):
     """The job's state does not allow what was asked."""
+
+
+class SlowSubscriber(MainspringError):
+    """A subscription was ended: more was published than is held for one that does not take it.
+    `missed` posts did not reach it; behind `position` another one may still find them."""
+
+    def __init__(self, message: str, missed: int = 0, position: str = "") -> None:
+        super().__init__(message)
+        self.missed = missed
+        self.position = position
 
 
 class IdConflict(MainspringError):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from mainspring import codec
-from mainspring.cells import Add, Cell, Put
+from mainspring.cells import BEHIND_OWN, Add, Cell, Put
 from mainspring.durations import Duration, instant, microseconds
 from mainspring.errors import InvalidArguments, PayloadTooLarge
 from mainspring.options import text
@@ -165,7 +165,7 @@ class _Pages:
     def __init__(self, home: Home, prefix: str, after: str | None, limit: int | None) -> None:
         self._home = home
         self._prefix = prefix and _key(prefix, "prefix")
-        self._after = "" if after is None else _key(after, "after")
+        self._after = BEHIND_OWN if after is None else _key(after, "after")
         if isinstance(limit, bool) or (limit is not None and not isinstance(limit, int)):
             raise InvalidArguments(f"limit: expected a number from 0 or None, got {limit!r}")
         if limit is not None and limit < 0:

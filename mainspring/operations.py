@@ -8,11 +8,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from mainspring.audit import Audit
 from mainspring.durations import SECOND, Duration, microseconds, moment
 from mainspring.errors import InvalidArguments, MainspringError
 from mainspring.fleet import Fleet
 from mainspring.handle import Job
 from mainspring.job import Changed, NewJob, Select, State, identity
+from mainspring.keys import Keys
 from mainspring.kv import KeyValue
 from mainspring.message import positive
 from mainspring.options import texts
@@ -74,6 +76,16 @@ class Operations(Fleet):
     def kv(self) -> KeyValue:
         """Values under keys, in the same store."""
         return KeyValue(self)
+
+    @property
+    def keys(self) -> Keys:
+        """Who may use servers over the store."""
+        return Keys(self)
+
+    @property
+    def audit(self) -> Audit:
+        """What was changed by way of servers over the store."""
+        return Audit(self)
 
     def find(
         self,

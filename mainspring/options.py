@@ -272,14 +272,15 @@ def _on_duplicate(value: object, what: str) -> str:
     return str(value)
 
 
-def _headers(value: object, what: str) -> dict[str, str]:
+def headers_of(value: object, what: str) -> dict[str, str]:
+    """The headers as a mapping of texts that can be stored."""
     if not isinstance(value, Mapping) or len(value) > MOST_TAGS:
         raise InvalidArguments(f"{what}: expected a mapping of at most {MOST_TAGS}, got {value!r}")
     return {text(k, what): _header(v, f"{what}[{k!r}]") for k, v in value.items()}
 
 
 def _header(value: object, what: str) -> str:
-    """Unlike a name, a header's value may be empty and hold spaces of any kind."""
+    """The value of a header: unlike a name, it may be empty and hold spaces of any kind."""
     if not isinstance(value, str) or len(value) > LONGEST_KEY or "\0" in value:
         raise InvalidArguments(
             f"{what}: expected text up to {LONGEST_KEY} characters, got {value!r}"
@@ -320,7 +321,7 @@ _FIELDS: dict[str, Callable[[Any, str], Any]] = {
     "unique": _key,
     "unique_for": microseconds,
     "on_duplicate": _on_duplicate,
-    "headers": _headers,
+    "headers": headers_of,
     "tags": texts,
     "label": _key,
 }

@@ -132,9 +132,9 @@ class Waiter:
             whole = hinted or began - polled >= POLL
             with self._lock:
                 ids, self._new = list(self._waits) if whole else self._new, []
-                bells = list(self._bells) if whole else []
+                bells = list(self._bells) if hinted else []
             self._look(ids)
-            _tell((bell.loop, bell.ring) for bell in bells)
+            tell((bell.loop, bell.ring) for bell in bells)
             if whole:
                 polled = time.monotonic()
                 # Under load there is a hint every millisecond: half of one core is enough for us.
@@ -162,7 +162,7 @@ class Waiter:
             waits = [(wait, answers[id]) for id in answers for wait in self._waits.pop(id, ())]
         for wait, answer in waits:
             wait.answer = answer
-        _tell((wait.loop, wait.wake) for wait, _ in waits)
+        tell((wait.loop, wait.wake) for wait, _ in waits)
 
 
 class Bell:
@@ -176,16 +176,17 @@ class Bell:
         self._forget = forget
         self.ring = self._event.set
 
-    async def rung(self, timeout: float) -> None:
-        """Wait for the next ring, at most `timeout` seconds."""
+    async def rung(self, timeout: float) -> bool:
+        """Wait for the next ring, at most `timeout` seconds; whether there was one."""
         import asyncio
 
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
         except TimeoutError:
-            return
+            return False
         self._event.clear()
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -213,7 +214,7 @@ class _Wait:
         return self.answer
 
 
-def _tell(calls: "Iterable[tuple[AbstractEventLoop | None, Callable[[], None]]]") -> None:
+def tell(calls: "Iterable[tuple[AbstractEventLoop | None, Callable[[], None]]]") -> None:
     """Make the calls, each on its own event loop; every loop is woken once."""
     by_loop: dict[Any, list[Callable[[], None]]] = {}
     for loop, call in calls:

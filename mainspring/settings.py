@@ -24,11 +24,13 @@ class Configuration:
     """Every setting, checked. None means: as the worker or the app has it.
 
     `queues` empty means all; `concurrency` is how many threads and how many coroutines a process
-    runs at once, `threads` and `tasks` say each apart. `origins` tells where a value came from:
+    runs at once, `threads` and `tasks` say each apart. `rate` is requests in so many seconds, 0
+    any number of them. `origins` tells where a value came from:
     "--url", "MAINSPRING_URL" or "url in mainspring.toml".
     """
 
     url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     app: str | None = None
     queues: tuple[str, ...] = ()
     processes: int | None = None
@@ -47,6 +49,17 @@ class Configuration:
     host: str | None = None
     port: int | None = None
     server_processes: int | None = None
+    hosts: tuple[str, ...] = ()
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_client_ca: str | None = None
+    behind_proxy: tuple[str, ...] = ()
+    insecure_no_auth: bool = False
+    insecure_no_tls: bool = False
+    rate: tuple[int, float] | None = None
+    waits: int | None = None
+    connections: int | None = None
+    access_log: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -131,6 +144,18 @@ def _url(value: object, environment: Mapping[str, str]) -> str:
     return url
 
 
+def _api_key(value: object, environment: Mapping[str, str]) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArguments("expected text, got something else")  # not shown: it may be a key
+    key = value.strip()
+    if not key.startswith("env:"):
+        return key
+    variable = key.removeprefix("env:")
+    if not environment.get(variable):
+        raise InvalidArguments(f"expected a key in the variable {variable!r}, which is not set")
+    return environment[variable].strip()
+
+
 def _app(value: object, environment: Mapping[str, str]) -> str:
     text = _text(value, environment)
     if not re.fullmatch(r"[^:]+:[\w.]+", text):
@@ -138,14 +163,48 @@ def _app(value: object, environment: Mapping[str, str]) -> str:
     return text
 
 
-def _queues(value: object, _: Mapping[str, str]) -> tuple[str, ...]:
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise InvalidArguments(f'expected names of queues, such as "mail,images", got {value!r}')
-    queues = tuple(dict.fromkeys(name.strip() for name in names))
-    if not all(queues):
-        raise InvalidArguments(f"expected names of queues, got an empty one in {value!r}")
-    return queues
+def _names(what: str, example: str) -> Callable[[object, Mapping[str, str]], tuple[str, ...]]:
+    def read(value: object, _: Mapping[str, str]) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+            raise InvalidArguments(f'expected names of {what}, such as "{example}", got {value!r}')
+        names = tuple(dict.fromkeys(name.strip() for name in given))
+        if not all(names):
+            raise InvalidArguments(f"expected names of {what}, got an empty one in {value!r}")
+        return names
+
+    return read
+
+
+def _networks(value: object, environment: Mapping[str, str]) -> tuple[str, ...]:
+    given = _names("proxies", "10.0.0.7,192.168.1.0/24")(value, environment)
+    from ipaddress import ip_network
+
+    for each in given:
+        try:
+            ip_network(each)
+        except ValueError as error:
+            raise InvalidArguments(
+                f"expected addresses or networks, got {each!r}: {error}"
+            ) from None
+    return given
+
+
+def _flag(value: object, _: Mapping[str, str]) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (word := value.strip().lower()) in ("true", "1", "false", "0"):
+        return word in ("true", "1")
+    raise InvalidArguments(f"expected true or false, got {value!r}")
+
+
+def _rate(value: object, _: Mapping[str, str]) -> tuple[int, float]:
+    if value == "none":
+        return 0, 1.0
+    found = re.fullmatch(r"([1-9][0-9]{0,8})/([smh])", value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidArguments(f'expected requests in a time, such as "100/s", got {value!r}')
+    return int(found[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
 
 
 def _whole(most: int, least: int = 1) -> Callable[[object, Mapping[str, str]], int]:
@@ -192,8 +251,9 @@ def _duration(value: Any, _: Mapping[str, str]) -> Duration:
 
 _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "url": _url,
+    "api_key": _api_key,
     "app": _app,
-    "queues": _queues,
+    "queues": _names("queues", "mail,images"),
     "processes": _processes,
     "max_processes": _processes,
     "process_slots": _processes,
@@ -212,4 +272,15 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "host": _text,
     "port": _whole(65_535, least=0),
     "server_processes": _processes,
+    "hosts": _names("hosts", "queue.example.org"),
+    "tls_cert": _text,
+    "tls_key": _text,
+    "tls_client_ca": _text,
+    "behind_proxy": _networks,
+    "insecure_no_auth": _flag,
+    "insecure_no_tls": _flag,
+    "rate": _rate,
+    "waits": _whole(1_000_000),
+    "connections": _whole(1_000_000),
+    "access_log": _flag,
 }

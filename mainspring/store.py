@@ -8,7 +8,7 @@ Every verb that looks at the time takes `now`; left out, the store's own clocks 
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from mainspring.job import (
     State,
     Transition,
 )
+from mainspring.posts import Posts
 from mainspring.presence import Member as Member
 from mainspring.presence import Presence as Presence
 from mainspring.presence import Slowest as Slowest
@@ -207,38 +208,6 @@ class Health(Struct, frozen=True, kw_only=True):
     figures: Mapping[str, float] = {}
 
 
-class ShardQueue(Struct, frozen=True, kw_only=True):
-    """A queue in a shard: how many of its jobs there wait (in whatever way), run and have ended,
-    and whether new ones go there."""
-
-    home: bool
-    waiting: int
-    running: int
-    ended: int
-
-
-class ShardInfo(Struct, frozen=True, kw_only=True):
-    """One of several stores that are one. `draining`: it gets no new jobs and entries; `away` says
-    why it does not answer, "" if it does; `entries`: whether some of the key-value store are there.
-    """
-
-    name: str
-    url: str
-    draining: bool = False
-    away: str = ""
-    entries: bool = False
-    queues: Mapping[str, ShardQueue] = {}
-
-
-@runtime_checkable
-class Sharded(Protocol):
-    """A store that is made of several."""
-
-    def shards(self) -> list[ShardInfo]:
-        """Each of them, and what is in it."""
-        ...
-
-
 class Signal(Protocol):
     """A hint that something may have changed. Take it first, then look, then wait: nothing that
     was committed after it was taken is missed. A hint may come for nothing."""
@@ -256,7 +225,7 @@ class Signal(Protocol):
         ...
 
 
-class Store(Cells, Protocol):
+class Store(Cells, Posts, Protocol):
     """An engine. Errors: `StoreUnavailable`/`StoreFull` when it cannot write now, `SchemaError`
     when the place is not ours; each verb's own are named at the verb.
 

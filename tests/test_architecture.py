@@ -39,7 +39,10 @@ VALUES = {
         "codec",
         "dossier",
         "cells",
+        "posts",
+        "sharded",
         "urls",
+        "verbs",
     )
 }
 WORLD = {
@@ -99,7 +102,7 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv"),
+        *("intake", "workflow", "kv", "keys", "audit", "topics", "relay", "patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}

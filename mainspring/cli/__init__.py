@@ -63,6 +63,9 @@ _MODULES = {
     "migrate": "inspect",
     "shards": "shards",
     "kv": "kv",
+    "topics": "topics",
+    "keys": "keys",
+    "audit": "audit",
     "copy": "move",
     "demo": "demo",
 }

@@ -56,7 +56,7 @@ def work(
     from mainspring.worker.worker import Worker
 
     settings = place.configuration(queues=queue or None, **arguments)
-    url = settings.url or _url(settings)
+    url, key = _place(settings)
     refuse_unreachable(url, new=True, said=True)
     handler = Command(
         words=("sh", "-c", words) if shell else _split(words),
@@ -72,6 +72,7 @@ def work(
     with blame("lease", settings), blame("grace", settings), blame("url", settings):
         worker = Worker(
             url=url,
+            api_key=key,
             command=handler,
             queues=settings.queues or None,
             threads=slots,
@@ -86,11 +87,14 @@ def work(
     return GRACE_RAN_OUT if worker.cut_short else 0
 
 
-def _url(settings: Configuration) -> str:
-    """Where jobs are if nobody says so."""
+def _place(settings: Configuration) -> tuple[str, str | None]:
+    """Where jobs are, and the key for it."""
     from mainspring.app import Mainspring
 
-    return load_app(settings, settings.app).url if settings.app else Mainspring().url
+    if settings.url:
+        return settings.url, settings.api_key
+    app = load_app(settings, settings.app) if settings.app else Mainspring()
+    return app.url, app.api_key
 
 
 def _split(words: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from mainspring.cli.options import Place, command, database_file
 from mainspring.cli.tables import duration, size, utc
 from mainspring.errors import MainspringError, StoreDamaged, StoreUnavailable
 from mainspring.handle import Job
-from mainspring.store import Health, Sharded, ShardInfo
+from mainspring.sharded import Sharded, ShardInfo
+from mainspring.store import Health
 from mainspring.urls import without_password
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ def copy(place: Place, source: str | None, target: str) -> int:
             raise InvalidArguments(
                 f"--to: expected another place than the source, got {without_password(target)!r}"
             )
-        with blame("url", place.configuration()):
-            store = open_store(target)
+        settings = place.configuration()
+        with blame("url", settings):
+            store = open_store(target, settings.api_key)
         try:
             total = sum(n for states in app.counts().values() for n in states.values())
             with Progress() as progress:

@@ -82,7 +82,10 @@ class Place:
         else:
             tasks = [user.tasks] if user else []
             with blame("url", settings):
-                app = Mainspring(settings.url, *tasks) if settings.url else Mainspring()
+                key = settings.api_key
+                app = (
+                    Mainspring(settings.url, *tasks, api_key=key) if settings.url else Mainspring()
+                )
         with app:
             refuse_unreachable(app.url, new=new, said=bool(user or settings.url))
             with blame("url", settings):

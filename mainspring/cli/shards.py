@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from mainspring.cli.options import Place, command
 from mainspring.cli.tables import counted, table
 from mainspring.errors import InvalidArguments
-from mainspring.store import Sharded, ShardInfo
+from mainspring.sharded import Sharded, ShardInfo
 from mainspring.urls import without_password
 
 

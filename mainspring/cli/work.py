@@ -107,7 +107,8 @@ def worker(
         refuse_unreachable(settings.url, new=True, said=True)
     threads = settings.threads or settings.concurrency or THREADS
     with blame("app", settings), blame("url", settings):
-        common = _options(settings) | {"url": settings.url, "app": settings.app}
+        where = {"url": settings.url, "api_key": settings.api_key, "app": settings.app}
+        common = _options(settings) | where
         running = Pools(
             [Worker(events=_told(each, threads, quiet), **common, **_own(each)) for each in teams]
         )

@@ -6,7 +6,6 @@ Names are in camelCase and times whole milliseconds: durations, or moments since
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -255,11 +254,56 @@ def value(data: bytes) -> Raw:
     return Raw(msgspec.json.encode({"base64": b64encode(data.removeprefix(RAW)).decode()}))
 
 
-def affected(ids: Sequence[UUID], refused: Mapping[UUID, str], done: str) -> dict[str, Any]:
-    """What a verb over many jobs did: how many, which, and why others were not."""
-    return {
-        "success": True,
-        done: len(ids),
-        "ids": ids,
-        "refused": {str(id): why for id, why in refused.items()},
-    }
+class TaskTold(Shown, frozen=True, kw_only=True):
+    """One job."""
+
+    success: bool = True
+    task: TaskShown
+
+
+class TasksTold(Shown, frozen=True, kw_only=True):
+    """Several jobs."""
+
+    success: bool = True
+    tasks: Sequence[TaskShown]
+
+
+class TasksPage(TasksTold, frozen=True, kw_only=True):
+    """A page of jobs. `total` is how many there are on all pages, where that is counted; `next` is
+    `after` of the next page, if there may be one."""
+
+    total: int | None
+    limit: int
+    next: int | None
+
+
+def tasks_page(records: Sequence[Record], total: int | None, limit: int) -> Response:
+    """A page of jobs as an answer."""
+    return answer(
+        TasksPage(
+            tasks=[task(record) for record in records],
+            total=total,
+            limit=limit,
+            next=records[-1].number if len(records) == limit else None,
+        )
+    )
+
+
+class Affected(Shown, frozen=True, kw_only=True):
+    """What a verb over many jobs did: which it changed, and why it did not change others."""
+
+    success: bool = True
+    ids: Sequence[UUID]
+    refused: Mapping[str, str]
+
+
+class Deleted(Affected, frozen=True, kw_only=True):
+    """Which jobs are gone, how many, and why others are not."""
+
+    deleted: int
+
+
+class Replayed(Affected, frozen=True, kw_only=True):
+    """Which jobs run again, how many, and why others do not."""
+
+    replayed: int

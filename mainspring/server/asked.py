@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
 from msgspec.json import Decoder
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Message
 
 from mainspring.codec import misfit
@@ -35,7 +35,7 @@ GIVEN = "mainspring.headers"
 """Where a scope holds its headers as a mapping."""
 
 
-def header(request: Request, name: bytes, otherwise: str = "") -> str:
+def header(request: HTTPConnection, name: bytes, otherwise: str = "") -> str:
     """A header, by its name in small letters; the last, if there are several."""
     value: bytes | None = request.scope[GIVEN].get(name)
     return otherwise if value is None else value.decode("latin-1")
@@ -44,16 +44,30 @@ def header(request: Request, name: bytes, otherwise: str = "") -> str:
 async def body(request: Request, decoder: Decoder[T]) -> T:
     """The body of a request, which must be JSON of that form."""
     if request.scope[GIVEN].get(b"content-type") != JSON:
-        _take_only_json(header(request, b"content-type"))
-    return _decoded(await _read(request), decoder)
+        _take_only(JSON.decode(), header(request, b"content-type"))
+    if b"content-encoding" in request.scope[GIVEN]:
+        _take_nothing_packed(header(request, b"content-encoding"))
+    return _decoded(await _read(request, LARGEST_BODY), decoder)
 
 
-def _take_only_json(kind: str) -> None:
-    if kind.partition(";")[0].strip().lower() != JSON.decode():
+async def bytes_of(request: Request, media_type: str, largest: int) -> bytes:
+    """The body of a request, which must be of that type and size."""
+    _take_only(media_type, header(request, b"content-type"))
+    return await _read(request, largest)
+
+
+def _take_only(media_type: str, kind: str) -> None:
+    if kind.partition(";")[0].strip().lower() != media_type:
         got = ascii(kind) if kind else "none"
         raise Problem(
-            415, "unsupported-media-type", f"expected Content-Type: application/json, got {got}"
+            415, "unsupported-media-type", f"expected Content-Type: {media_type}, got {got}"
         )
+
+
+def _take_nothing_packed(how: str) -> None:
+    if how.lower() != "identity":
+        detail = f"expected a body as it is, without Content-Encoding, got {how!a}"
+        raise Problem(415, "unsupported-media-type", detail, {"Accept-Encoding": "identity"})
 
 
 async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
@@ -64,10 +78,10 @@ async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
     return await body(request, decoder)
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, largest: int) -> bytes:
     declared = request.scope[GIVEN].get(b"content-length", b"0")
-    if declared.isdigit() and (len(declared) > 18 or int(declared) > LARGEST_BODY):
-        raise _too_large(declared.decode())
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > largest):
+        raise _too_large(declared.decode(), largest)
     message = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         return cast(bytes, message.get("body", b""))
@@ -79,8 +93,8 @@ async def _read(request: Request) -> bytes:
                 data, more = _chunk(await request.receive())
                 chunks.append(data)
                 received += len(data)
-                if received > LARGEST_BODY:
-                    raise _too_large(f"{received} or more")
+                if received > largest:
+                    raise _too_large(f"{received} or more", largest)
     except TimeoutError:
         detail = f"expected the whole body within {SLOWEST_BODY:g} s"
         raise Problem(408, "request-timeout", detail, {"Connection": "close"}) from None
@@ -93,8 +107,8 @@ def _chunk(message: Message) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _too_large(got: str) -> Problem:
-    detail = f"expected at most {LARGEST_BODY} bytes, got {got}"
+def _too_large(got: str, largest: int) -> Problem:
+    detail = f"expected at most {largest} bytes, got {got}"
     return Problem(413, "content-too-large", detail, {"Connection": "close"})
 
 
@@ -133,7 +147,7 @@ class Query(Generic[Q]):
         fields = msgspec.structs.fields(form)
         self._many = {each.encode_name for each in fields if get_origin(each.type) is tuple}
 
-    def read(self, request: Request) -> Q:
+    def read(self, request: HTTPConnection) -> Q:
         """What the query string says; a `Problem` if it does not fit."""
         given: dict[str, Any] = {}
         for name, value in request.query_params.multi_items():

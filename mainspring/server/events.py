@@ -12,9 +12,11 @@ from starlette.routing import Route
 from mainspring.job import Record
 from mainspring.server.answers import MILLISECOND, task
 from mainspring.server.asked import header
-from mainspring.server.paths import path, read
+from mainspring.server.callers import caller_of
+from mainspring.server.narrow import there
+from mainspring.server.paths import Events, path, read
 from mainspring.server.service import Service
-from mainspring.server.tasks import id_of, there
+from mainspring.server.tasks import id_of
 from mainspring.server.watch import Sight, Watch
 from mainspring.store import Line
 
@@ -39,13 +41,13 @@ class EventRoutes:
 
     def routes(self) -> list[Route]:
         """Each path and method."""
-        return [path("/tasks/{id}/events", GET=read(self.follow))]
+        return [path("/tasks/{id}/events", GET=read(self.follow, answers={200: Events, 204: None}))]
 
     async def follow(self, request: Request) -> Response:
         """A stream of a job's changes, until it has ended."""
         id = id_of(request)
         [record] = await self._service.ask(self._service.app.store.get, [id.bytes])
-        job = there(id, record)
+        job = there(caller_of(request), id, record)
         seen = header(request, b"last-event-id")
         if seen == END and job.state.final:
             return Response(status_code=204)

@@ -299,6 +299,8 @@ def _key(request: Request) -> str:
         unquote_to_bytes(raw or b"").decode()
     except UnicodeDecodeError:
         raise Problem(400, "bad-request", "expected a key in UTF-8, percent-encoded") from None
+    if "\n" in request.scope["path"]:  # which routing would leave out at the end
+        raise InvalidArguments("key: expected printable text, got a line feed in it")
     key: str = request.path_params["key"]
     return key
 

@@ -246,7 +246,7 @@ class MessageRoutes:
         asked_for = await asked.body(request, LETTERS)
         letters = [asked_for] if isinstance(asked_for, Letter) else asked_for
         key = asked.header(request, b"idempotency-key")
-        made = await self._jobs(self._app.queue(name), letters, key)
+        made = await self._jobs(self._app.queue(name), letters, key, caller_of(request).only)
         try:
             stored = await self._app.aput(made)
         except IdConflict as error:
@@ -267,9 +267,9 @@ class MessageRoutes:
         return answer(StoredOne(**asdict(shown[0])), status)
 
     async def _jobs(
-        self, queue: Queue[Any], letters: Sequence[Letter], key: str
+        self, queue: Queue[Any], letters: Sequence[Letter], key: str, only: Sequence[str]
     ) -> list[NewJob[Any]]:
-        named = ids(key, len(letters)) if key else [None] * len(letters)
+        named = ids(key, len(letters), only) if key else [None] * len(letters)
         return [
             await queue.amessage(_body(letter), **_options(letter, id))
             for letter, id in zip(letters, named, strict=True)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -16,16 +17,19 @@ from mainspring.errors import (
     InvalidState,
     LeaseLost,
     MainspringError,
+    NotInteger,
     PayloadTooLarge,
     QueueFull,
     StoreFull,
     StoreUnavailable,
     UniqueTaken,
+    UnknownAccessKey,
     UnknownDependency,
     UnknownJob,
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    VersionConflict,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,15 +44,32 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UnknownJob, 404),
     (UnknownTask, 404),
     (UnknownWorker, 404),
+    (UnknownAccessKey, 404),
     (InvalidState, 409),
     (LeaseLost, 409),
     (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
+    (QueueFull, 409),
+    (VersionConflict, 409),
+    (NotInteger, 409),
+    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
 ]
+
+
+class ProblemShown(Struct, frozen=True, kw_only=True):
+    """Why a request was not done. `type` names the kind for programs, `detail` tells people what
+    was expected and what came. There may be more members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    success: bool
+    error: str
 
 
 class Problem(Exception):
@@ -72,15 +93,15 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The document. `success` and `error` are the same in the words of other answers."""
-        document = {
-            "type": f"urn:mainspring:problem:{self.kind}",
-            "title": self.kind.replace("-", " ").capitalize(),
-            "status": self.status,
-            "detail": self.detail,
-            "success": False,
-            "error": self.detail,
-        }
-        body = msgspec.json.encode(document | self.more)
+        document = ProblemShown(
+            type=f"urn:mainspring:problem:{self.kind}",
+            title=self.kind.replace("-", " ").capitalize(),
+            status=self.status,
+            detail=self.detail,
+            success=False,
+            error=self.detail,
+        )
+        body = msgspec.json.encode(msgspec.structs.asdict(document) | self.more)
         return Response(body, self.status, self.headers, MEDIA_TYPE)
 
 
@@ -119,4 +140,8 @@ def _named(error: Exception) -> str:
 def _more(error: Exception) -> dict[str, object]:
     if isinstance(error, UniqueTaken) and len(error.holder) == 16:
         return {"holder": str(UUID(bytes=error.holder))}
+    if isinstance(error, QueueFull):
+        return {"queue": error.queue}
+    if isinstance(error, VersionConflict):
+        return {"key": error.key, "expected": error.expected, "found": error.found}
     return {}

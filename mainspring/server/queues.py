@@ -1,6 +1,6 @@
 """The routes of queues: `/queues`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,13 +11,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.job import Select, State
+from mainspring.operations import Affected
 from mainspring.options import text
 from mainspring.server import asked
-from mainspring.server.answers import QueueShown, affected, answer, queue, task
+from mainspring.server.answers import (
+    Deleted,
+    QueueShown,
+    Replayed,
+    Shown,
+    TasksPage,
+    answer,
+    queue,
+    tasks_page,
+)
+from mainspring.server.callers import caller_of
+from mainspring.server.narrow import permit
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
+from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
 from mainspring.server.wishes import Seconds, Span, span
@@ -69,6 +83,21 @@ class Page(Struct, frozen=True, forbid_unknown_fields=True):
     after: Number | None = None
 
 
+class QueueTold(Shown, frozen=True, kw_only=True):
+    """One queue."""
+
+    success: bool = True
+    queue: QueueShown
+
+
+class QueuesTold(Shown, frozen=True, kw_only=True):
+    """All queues, by name."""
+
+    success: bool = True
+    queues: Sequence[QueueShown]
+
+
+QUEUE, DELETED = {200: QueueTold}, {200: Deleted}
 CHANGE, WHICH, LETTERS = Decoder(Change), Decoder(Which), Decoder(Letters)
 PAGE = asked.Query(Page)
 
@@ -83,32 +112,42 @@ class QueueRoutes:
     def routes(self) -> list[Route]:
         """Each path and method."""
         one = "/queues/{name}"
+        letters = f"{one}/dead-letters"
         return [
-            path("/queues", GET=read(self.all)),
-            path(one, GET=read(self.get), PATCH=admin(self.configure)),
-            path(f"{one}/pause", POST=admin(self.pause)),
-            path(f"{one}/resume", POST=admin(self.resume)),
-            path(f"{one}/purge", POST=admin(self.purge)),
-            path(f"{one}/dead-letters", GET=read(self.dead)),
-            path(f"{one}/dead-letters/replay", POST=admin(self.replay)),
-            path(f"{one}/dead-letters/purge", POST=admin(self.bury)),
+            path("/queues", GET=read(self.all, answers={200: QueuesTold})),
+            path(
+                one,
+                GET=read(self.get, answers=QUEUE),
+                PATCH=admin(self.configure, body=Change, answers=QUEUE),
+            ),
+            path(f"{one}/pause", POST=admin(self.pause, answers=QUEUE)),
+            path(f"{one}/resume", POST=admin(self.resume, answers=QUEUE)),
+            path(f"{one}/purge", POST=admin(self.purge, body=Which | None, answers=DELETED)),
+            path(letters, GET=read(self.dead, query=Page, answers={200: TasksPage})),
+            path(
+                f"{letters}/replay",
+                POST=admin(self.replay, body=Letters | None, answers={200: Replayed}),
+            ),
+            path(f"{letters}/purge", POST=admin(self.bury, body=Letters | None, answers=DELETED)),
         ]
 
     async def all(self, request: Request) -> Response:
         """All queues, by name."""
-        return answer({"success": True, "queues": await self._service.ask(self._all)})
+        known = caller_of(request).knows
+        queues = await self._service.ask(self._all)
+        return answer(QueuesTold(queues=[each for each in queues if known(each.name)]))
 
     async def get(self, request: Request) -> Response:
         """A queue, its settings, and what is in it."""
         name = _name(request)
         for shown in await self._service.ask(self._all):
             if shown.name == name:
-                return answer({"success": True, "queue": shown})
-        raise Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
+                return answer(QueueTold(queue=shown))
+        raise _unknown(name)
 
     async def configure(self, request: Request) -> Response:
         """Change settings; the queue is made if need be."""
-        name = _name(request)
+        name = _permitted(request)
         change = await asked.body(request, CHANGE)
         given: dict[str, Any] = {
             NAMES.get(field, field): READERS.get(field, _as_it_is)(value)
@@ -119,6 +158,7 @@ class QueueRoutes:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
+            _note(request, self._app, name, change)
             info = self._app.configure(name, **given)
             if change.paused is UNSET:
                 return info
@@ -128,7 +168,7 @@ class QueueRoutes:
 
     async def pause(self, request: Request) -> Response:
         """Let no job of the queue begin."""
-        return await self._changed(await self._service.ask(self._app.pause, _name(request)))
+        return await self._changed(await self._service.ask(self._app.pause, _permitted(request)))
 
     async def resume(self, request: Request) -> Response:
         """Let its jobs begin again."""
@@ -138,7 +178,8 @@ class QueueRoutes:
         """Remove all jobs that do not run, or those in some states."""
         which = await asked.body_or(request, WHICH, Which())
         done = await self._service.ask(self._app.purge, _name(request), states=which.status)
-        return answer(affected(done.ids, done.refused, "deleted"))
+        changed(request, after={"deleted": len(done.ids), "status": which.status})
+        return answer(Deleted(deleted=len(done.ids), **_of(done)))
 
     async def dead(self, request: Request) -> Response:
         """A page of dead letters, and how many there are."""
@@ -147,15 +188,8 @@ class QueueRoutes:
         store = self._app.store
         records = await self._service.ask(store.find, letters, limit=page.limit, after=page.after)
         counts = await self._service.ask(store.counts)
-        return answer(
-            {
-                "success": True,
-                "tasks": [task(record) for record in records],
-                "total": counts.get(name, {}).get(State.FAILED, 0),
-                "limit": page.limit,
-                "next": records[-1].number if len(records) == page.limit else None,
-            }
-        )
+        total = counts.get(name, {}).get(State.FAILED, 0)
+        return tasks_page(records, total, page.limit)
 
     async def replay(self, request: Request) -> Response:
         """Make dead letters run again."""
@@ -163,7 +197,8 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.replay, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
-        return answer(affected(done.ids, done.refused, "replayed"))
+        changed(request, after={"replayed": len(done.ids)})
+        return answer(Replayed(replayed=len(done.ids), **_of(done)))
 
     async def bury(self, request: Request) -> Response:
         """Remove dead letters."""
@@ -171,15 +206,20 @@ class QueueRoutes:
         done = await self._service.ask(
             self._app.delete, *(letters.ids or ()), queues=_name(request), states=State.FAILED
         )
-        return answer(affected(done.ids, done.refused, "deleted"))
+        changed(request, after={"deleted": len(done.ids)})
+        return answer(Deleted(deleted=len(done.ids), **_of(done)))
 
     async def _changed(self, info: QueueInfo) -> Response:
         counts = await self._service.ask(self._app.store.counts)
-        return answer({"success": True, "queue": queue(info, counts.get(info.name))})
+        return answer(QueueTold(queue=queue(info, counts.get(info.name))))
 
     def _all(self) -> list[QueueShown]:
         counts = self._app.store.counts()
         return [queue(info, counts.get(info.name)) for info in self._app.queues()]
+
+
+def _of(done: Affected) -> dict[str, Any]:
+    return {"ids": done.ids, "refused": {str(id): why for id, why in done.refused.items()}}
 
 
 def _as_it_is(value: object) -> object:
@@ -187,4 +227,34 @@ def _as_it_is(value: object) -> object:
 
 
 def _name(request: Request) -> str:
-    return text(request.path_params["name"], "queue")
+    """The name in the path; what the caller may not use is not there."""
+    name = text(request.path_params["name"], "queue")
+    if not caller_of(request).knows(name):
+        raise _unknown(name)
+    return name
+
+
+def _permitted(request: Request) -> str:
+    """The same where it is made if need be."""
+    name = text(request.path_params["name"], "queue")
+    permit(caller_of(request), name)
+    return name
+
+
+def _note(request: Request, app: Mainspring, name: str, change: Change) -> None:
+    """Have it written down what a change is about to replace."""
+    told = {field: value for field, value in asdict(change).items() if value is not UNSET}
+    was = next((info for info in app.queues() if info.name == name), None)
+    before = None if was is None else {field: _setting(was, field) for field in told}
+    changed(request, before=before, after=told)
+
+
+def _setting(info: QueueInfo, field: str) -> object:
+    value: Any = getattr(info, NAMES.get(field, field))
+    if field == "retry_delays":
+        return [f"{delay}us" for delay in value]
+    return f"{value}us" if field in READERS or field in NAMES else value
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(404, "unknown-queue", f"no queue is called {name!r} so far")

@@ -2,7 +2,8 @@
 
 import gc
 import socket
-from ipaddress import ip_address
+import ssl
+from collections.abc import Iterator
 from types import FrameType
 
 from uvicorn import Config, Server
@@ -10,8 +11,9 @@ from uvicorn import Config, Server
 from mainspring.app import Mainspring
 from mainspring.errors import ConfigError
 from mainspring.server.application import over
-from mainspring.server.protocol import Connection
+from mainspring.server.protocol import Connection, Socket
 from mainspring.server.service import Service
+from mainspring.server.terms import Terms, Tls, is_loopback
 
 GRACE = 10
 """Seconds that answers may take after the first signal; who only waits is answered at once."""
@@ -21,16 +23,19 @@ IDLE = 60
 
 BACKLOG = 2048
 
+LARGEST_FRAME = 4096
+"""Bytes of what may come over a WebSocket, where nobody has much to say."""
+
+PING = 20
+"""Seconds between two pings, and for the answer to one."""
+
 YOUNG = 20_000
 """New objects between two looks for garbage in cycles. Requests leave hardly any; at Python's usual
 700 a sixth of the time of a busy server goes into looking for it."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, port 0 being any that is free.
-
-    `ConfigError` unless other machines are kept out, and if the port is taken.
-    """
+    """A socket that listens there, port 0 being any that is free. `ConfigError` if none can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -39,62 +44,102 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"host: {host!r} is no address of this machine: {error}") from None
     listener = socket.socket(family, kind, protocol)
     try:
-        keep_to_this_machine(str(address[0]))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
-    except ConfigError:
-        listener.close()
-        raise
     return listener
 
 
-def keep_to_this_machine(address: str) -> None:
-    """`ConfigError` for an address that other machines can reach."""
-    if not ip_address(address.partition("%")[0]).is_loopback:
+def refuse_to_be_open(app: Mainspring, listener: socket.socket, terms: Terms) -> None:
+    """`ConfigError` if other machines could do by way of the server what nobody allowed them."""
+    address = listener.getsockname()[0]
+    if is_loopback(address):
+        return
+    reached = f"host: {address} can be reached by other machines"
+    if terms.tls is None and not terms.proxies and not terms.plain:
         raise ConfigError(
-            f"host: {address} can be reached by other machines, and this server has no keys to"
-            " tell who may use it; expected a loopback address, such as 127.0.0.1 (behind a proxy"
-            " that asks who is there, if others are to reach it)"
+            f"{reached}, and keys would go there for all to read; expected --tls-cert and"
+            " --tls-key, or --behind-proxy with the addresses of proxies that have them"
+        )
+    if terms.keys and not app.keys.exist():
+        raise ConfigError(
+            f"{reached}, and there is no key by which to tell who may use it; make one with:"
+            " mainspring keys create NAME admin"
         )
 
 
-def address_of(listener: socket.socket) -> str:
+def warnings(listener: socket.socket, terms: Terms) -> Iterator[str]:
+    """What should not stay as it is, in words."""
+    if terms.keys is False:
+        yield "no keys are asked for (--insecure-no-auth): who can reach the server can do all"
+    if terms.plain and terms.tls is None and not is_loopback(listener.getsockname()[0]):
+        yield "keys and jobs go over the network for all to read (--insecure-no-tls)"
+
+
+def address_of(listener: socket.socket, terms: Terms) -> str:
     """The URL of what listens there."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if terms.tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def serve(app: Mainspring, listener: socket.socket) -> None:
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """TLS 1.2 or newer, with these files; `ConfigError` if they are not what they must be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ValueError) as error:
+        files = tls.cert if tls.key is None else f"{tls.cert} and {tls.key}"
+        wanted = "a certificate and its key, in PEM"
+        raise ConfigError(f"tls_cert: expected {wanted}, in {files}: {error}") from None
+    if tls.client_ca is not None:
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except (OSError, ValueError) as error:
+            wanted = f"certificates, in PEM, in {tls.client_ca}"
+            raise ConfigError(f"tls_client_ca: expected {wanted}: {error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def serve(app: Mainspring, listener: socket.socket, terms: Terms) -> None:
     """Answer requests until SIGTERM or SIGINT; the second signal waits for no answer."""
-    keep_to_this_machine(listener.getsockname()[0])
+    refuse_to_be_open(app, listener, terms)
     gc.freeze()
     gc.set_threshold(YOUNG)
-    HttpServer(app).run([listener])
+    HttpServer(app, terms).run([listener])
 
 
 class HttpServer(Server):
     """Has those who wait answered when it stops, and leaves the exit code to its caller."""
 
-    def __init__(self, app: Mainspring) -> None:
-        self.service = Service(app)
-        super().__init__(
-            Config(
-                over(self.service),
-                http=Connection,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=IDLE,
-                timeout_graceful_shutdown=GRACE,
-            )
+    def __init__(self, app: Mainspring, terms: Terms | None = None) -> None:
+        terms = terms or Terms()
+        self.service = Service(app, waits=terms.waits)
+        config = Config(
+            over(self.service, terms),
+            http=Connection,
+            ws=Socket,
+            ws_max_size=LARGEST_FRAME,
+            ws_per_message_deflate=False,
+            ws_ping_interval=PING,
+            ws_ping_timeout=PING,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=terms.connections,
+            timeout_keep_alive=IDLE,
+            timeout_graceful_shutdown=GRACE,
         )
+        config.load()
+        config.ssl = None if terms.tls is None else tls_context(terms.tls)
+        super().__init__(config)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

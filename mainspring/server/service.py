@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import Request
 
 from mainspring.app import Mainspring
+from mainspring.server.callers import ASKING
 from mainspring.server.problems import SOON, Problem
+from mainspring.server.terms import MOST_WAITS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,14 +29,19 @@ MOST_WAITING = 10_000
 class Service:
     """One for each event loop that serves an app."""
 
-    def __init__(self, app: Mainspring) -> None:
+    def __init__(self, app: Mainspring, *, waits: int = MOST_WAITS) -> None:
         self.app = app
+        self._waits = waits
+        self._waits_by_key: Counter[str] = Counter()
         self.started = time.time()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{app.name} server")
         self._calls = 0
         self.waiters = 0
         self._on_close: set[Callable[[], object]] = set()
         self.stopping = False
+        self.trusts_callers = False
+        """Whether callers may say what time it is, and bring what the library would not have made:
+        those who try out a store do."""
 
     async def ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a call that blocks, on one of a few threads. A `Problem` if too many wait."""
@@ -48,14 +56,22 @@ class Service:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Within it a request waits. A `Problem` if too many do."""
+        """Within it a request waits. A `Problem` if too many do, of all or by its key."""
+        key = ASKING.get().key
         if self.waiters >= MOST_WAITING:
             raise Problem(503, "busy", f"{MOST_WAITING:,} requests are waiting", SOON)
+        if key and self._waits_by_key[key] >= self._waits:
+            detail = f"expected at most {self._waits:,} requests that wait by one key"
+            raise Problem(429, "too-many-waits", detail, SOON)
         self.waiters += 1
+        self._waits_by_key[key] += 1
         try:
             yield
         finally:
             self.waiters -= 1
+            self._waits_by_key[key] -= 1
+            if not self._waits_by_key[key]:
+                del self._waits_by_key[key]
 
     @contextmanager
     def on_close(self, call: Callable[[], object]) -> Iterator[None]:

@@ -6,20 +6,31 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mainspring.durations import SECOND, microseconds
-from mainspring.errors import IdConflict, InvalidArguments, InvalidState, UnknownJob
-from mainspring.job import FINAL, Record, State
+from mainspring.errors import IdConflict, InvalidArguments, InvalidState, UniqueTaken, UnknownJob
+from mainspring.job import FINAL, Record, Select, State
 from mainspring.operations import Affected, select
-from mainspring.server import asked
-from mainspring.server.answers import answer, task
+from mainspring.server import asked, narrow
+from mainspring.server.answers import (
+    Shown,
+    TasksPage,
+    TasksTold,
+    TaskTold,
+    answer,
+    task,
+    tasks_page,
+)
+from mainspring.server.callers import Caller, caller_of
+from mainspring.server.narrow import there
 from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
-from mainspring.server.wishes import WISHES, Wish, jobs
+from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
 
 LONGEST_WAIT = 300 * SECOND
 """Microseconds."""
@@ -55,6 +66,15 @@ class Reason(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000)] = ""
 
 
+class Gone(Shown, frozen=True, kw_only=True):
+    """The job was removed."""
+
+    success: bool = True
+    message: str = "Task deleted"
+
+
+Created: TypeAlias = TaskTold | TasksTold
+TASK, GONE = {200: TaskTold}, {200: Gone}
 PAGE, WAIT, REASON = asked.Query(Page), asked.Query(Wait), Decoder(Reason)
 
 
@@ -69,31 +89,44 @@ class TaskRoutes:
         """Each path and method."""
         one = "/tasks/{id}"
         return [
-            path("/tasks", POST=enqueue(self.create), GET=read(self.find)),
-            path(one, GET=read(self.get), DELETE=admin(self.delete)),
-            path(f"{one}/cancel", POST=enqueue(self.cancel)),
-            path(f"{one}/replay", POST=admin(self.replay)),
-            path(f"{one}/wait", GET=read(self.wait)),
+            path(
+                "/tasks",
+                POST=enqueue(self.create, body=Wishes, answers={201: Created, 200: Created}),
+                GET=read(self.find, query=Page, answers={200: TasksPage}),
+            ),
+            path(one, GET=read(self.get, answers=TASK), DELETE=admin(self.delete, answers=GONE)),
+            path(f"{one}/cancel", POST=enqueue(self.cancel, body=Reason | None, answers=TASK)),
+            path(f"{one}/replay", POST=admin(self.replay, answers=TASK)),
+            path(f"{one}/wait", GET=read(self.wait, query=Wait, answers=TASK)),
         ]
 
     async def create(self, request: Request) -> Response:
         """Store a job, or all of a list; one that is there already is answered as it stands."""
         asked_for = await asked.body(request, WISHES)
         wishes = [asked_for] if isinstance(asked_for, Wish) else asked_for
-        key = asked.header(request, b"idempotency-key")
+        key, caller = asked.header(request, b"idempotency-key"), caller_of(request)
+        new_jobs = jobs(wishes, self._app.tasks, key, caller.only)
+        if caller.only:
+            await self._service.ask(narrow.permit_new, caller, self._app.store, new_jobs)
         try:
-            stored = await self._app.aenqueue_many(jobs(wishes, self._app.tasks, key))
+            stored = await self._app.aenqueue_many(new_jobs)
+        except UniqueTaken:
+            if caller.only:
+                raise narrow.taken() from None
+            raise
         except IdConflict as error:
             if not key:
                 raise
             detail = f"expected the same request as before under this Idempotency-Key: {error}"
             raise Problem(422, "idempotency-key-reused", detail) from None
+        if caller.only:
+            narrow.hide_holders(caller, stored)
         new = not all(job.repeated or job.duplicate for job in stored)
         shown = [task(job.record) for job in stored]
         if not isinstance(asked_for, Wish):
-            return answer({"success": True, "tasks": shown}, 201 if new else 200)
+            return answer(TasksTold(tasks=shown), 201 if new else 200)
         place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{shown[0].id}"}
-        return answer({"success": True, "task": shown[0]}, 201 if new else 200, place)
+        return answer(TaskTold(task=shown[0]), 201 if new else 200, place)
 
     async def find(self, request: Request) -> Response:
         """A page of jobs."""
@@ -106,61 +139,61 @@ class TaskRoutes:
             "tags": page.tag,
         }
         filter: Any = {name: values for name, values in chosen.items() if values}
-        select((), filter)
-        records, total = await self._service.ask(self._page, filter, page)
-        return answer(
-            {
-                "success": True,
-                "tasks": [task(record) for record in records],
-                "total": total,
-                "limit": page.limit,
-                "next": records[-1].number if len(records) == page.limit else None,
-            }
+        chosen_jobs = select((), filter)
+        records, total = await self._service.ask(
+            self._page, chosen_jobs, page, filter.keys() <= {"states", "queues"}, caller_of(request)
         )
+        return tasks_page(records, total, page.limit)
 
-    def _page(self, filter: Any, page: Page) -> tuple[list[Record], int | None]:
+    def _page(
+        self, chosen: Select, page: Page, counted: bool, caller: Caller
+    ) -> tuple[list[Record], int | None]:
         """The jobs, and how many there are on all pages, where that is counted."""
         store = self._app.store
-        records = store.find(select((), filter), limit=page.limit, after=page.after)
-        if filter.keys() - {"states", "queues"}:
+        counts = store.counts() if counted or caller.only else {}
+        if caller.only:
+            chosen = replace(chosen, queues=tuple(caller.known(chosen.queues or counts)))
+            if not chosen.queues:
+                return [], 0
+        records = store.find(chosen, limit=page.limit, after=page.after)
+        if not counted:
             return records, None
-        counts = store.counts()
-        queues = filter.get("queues", counts)
-        states = filter.get("states", State)
-        return records, sum(counts[q][State(s)] for q in {*queues} & {*counts} for s in {*states})
+        queues = {*(chosen.queues or counts)} & {*counts}
+        states = {*(chosen.states or State)}
+        return records, sum(counts[queue][state] for queue in queues for state in states)
 
     async def get(self, request: Request) -> Response:
         """A job as it stands."""
-        return await self._shown(id_of(request))
+        return await self._shown(request, id_of(request))
 
     async def delete(self, request: Request) -> Response:
         """Remove a job that has ended."""
-        id = id_of(request)
+        id = await self._known(request)
         # The states are part of the question, so that one replayed meanwhile is left alone.
         done = await self._service.ask(self._app.delete, id, states=tuple(FINAL))
         if id in done.refused:
             raise InvalidState(f"task {id}: {done.refused[id]}")
         if id not in done.ids:
-            record = await self._record(id)
+            record = await self._record(request, id)
             detail = f"can only delete a task that has ended; task {id} is {record.state}"
             raise Problem(400, "unfinished-task", detail)
-        return answer({"success": True, "message": "Task deleted"})
+        return answer(Gone())
 
     async def cancel(self, request: Request) -> Response:
         """End a waiting job, ask a running one to stop."""
-        id = id_of(request)
+        id = await self._known(request)
         said = await asked.body_or(request, REASON, Reason())
         done = await self._service.ask(self._app.cancel, id, reason=said.reason)
-        return await self._changed(id, done)
+        return await self._changed(request, id, done)
 
     async def replay(self, request: Request) -> Response:
         """Make an ended job run again."""
-        id = id_of(request)
-        return await self._changed(id, await self._service.ask(self._app.replay, id))
+        id = await self._known(request)
+        return await self._changed(request, id, await self._service.ask(self._app.replay, id))
 
     async def wait(self, request: Request) -> Response:
         """A job once it has ended, or as it stands when the time is over."""
-        id = id_of(request)
+        id = await self._known(request)
         longest = microseconds(_seconds(WAIT.read(request).timeout), "timeout")
         if longest > LONGEST_WAIT:
             raise InvalidArguments(f"timeout: expected at most {LONGEST_WAIT // SECOND} s")
@@ -174,23 +207,31 @@ class TaskRoutes:
                 ended = end.done()
                 end.cancel()
         if ended and not isinstance(end.exception(), TimeoutError):
-            return self._answered(id, end.result())
-        return await self._shown(id)
+            return _answered(there(caller_of(request), id, end.result()))
+        return await self._shown(request, id)
 
-    async def _changed(self, id: UUID, done: Affected) -> Response:
+    async def _changed(self, request: Request, id: UUID, done: Affected) -> Response:
         if id in done.refused:
             raise InvalidState(f"task {id}: {done.refused[id]}")
-        return await self._shown(id)
+        return await self._shown(request, id)
 
-    async def _shown(self, id: UUID) -> Response:
-        return self._answered(id, await self._record(id))
+    async def _shown(self, request: Request, id: UUID) -> Response:
+        return _answered(await self._record(request, id))
 
-    def _answered(self, id: UUID, record: Record | None) -> Response:
-        return answer({"success": True, "task": task(there(id, record))})
-
-    async def _record(self, id: UUID) -> Record:
+    async def _record(self, request: Request, id: UUID) -> Record:
         [record] = await self._service.ask(self._app.store.get, [id.bytes])
-        return there(id, record)
+        return there(caller_of(request), id, record)
+
+    async def _known(self, request: Request) -> UUID:
+        """The id in the path; who may use some queues only is told of nothing in others."""
+        id = id_of(request)
+        if caller_of(request).only:
+            await self._record(request, id)
+        return id
+
+
+def _answered(record: Record) -> Response:
+    return answer(TaskTold(task=task(record)))
 
 
 def id_of(request: Request) -> UUID:
@@ -200,12 +241,6 @@ def id_of(request: Request) -> UUID:
         return UUID(given)
     except ValueError:
         raise UnknownJob(f"no task has the id {given!a}") from None
-
-
-def there(id: UUID, record: Record | None) -> Record:
-    if record is None:
-        raise UnknownJob(f"no task has the id {id}")
-    return record
 
 
 def _seconds(text: str) -> float | str:

@@ -89,14 +89,18 @@ class Wish(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
         return replace(declared.retry if declared else Retry(), **said)
 
 
-WISHES = Decoder(Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)])
+Wishes: TypeAlias = Wish | Annotated[list[Wish], Meta(min_length=1, max_length=MOST_WISHES)]
+WISHES: Decoder[Wish | list[Wish]] = Decoder(Wishes)
 
 
-def jobs(wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str) -> list[NewJob[Any]]:
-    """The jobs; under the same idempotency key, unless it is empty, the same ids."""
+def jobs(
+    wishes: Sequence[Wish], tasks: Tasks, idempotency_key: str, only: Sequence[str] = ()
+) -> list[NewJob[Any]]:
+    """The jobs; under the same idempotency key, unless it is empty, the same ids, as `ids` has
+    it."""
     if not idempotency_key:
         return [wish.job(tasks, None) for wish in wishes]
-    named = zip(wishes, ids(idempotency_key, len(wishes)), strict=True)
+    named = zip(wishes, ids(idempotency_key, len(wishes), only), strict=True)
     return [wish.job(tasks, id) for wish, id in named]
 
 
@@ -118,9 +122,11 @@ _OPTIONS = [(name, _READERS.get(name, _as_it_is)) for name in Wish.__struct_fiel
 others."""
 
 
-def ids(idempotency_key: str, n: int) -> list[UUID]:
-    """So many ids that follow from the key and the place in the request."""
-    seed = text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY).encode()
+def ids(idempotency_key: str, n: int, only: Sequence[str] = ()) -> list[UUID]:
+    """So many ids that follow from the key and the place in the request. Callers that may use other
+    names only (`only`) do not meet by their idempotency keys."""
+    text(idempotency_key, "Idempotency-Key", LONGEST_IDEMPOTENCY_KEY)
+    seed = "\0".join((idempotency_key, *sorted(only))).encode()
     return [_id(seed, at) for at in range(n)]
 
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Protocol
 
-from mainspring.errors import SchemaError, StoreDamaged, StoreGone, StoreUnavailable
+from mainspring.errors import KeyRefused, SchemaError, StoreDamaged, StoreGone, StoreUnavailable
 
 log = logging.getLogger("mainspring")
 
@@ -64,4 +64,4 @@ class Contact:
 
 def is_final(error: BaseException) -> bool:
     """Whether trying again would not help."""
-    return isinstance(error, SchemaError | StoreDamaged | StoreGone)
+    return isinstance(error, KeyRefused | SchemaError | StoreDamaged | StoreGone)

@@ -90,7 +90,9 @@ class Host:
         here = {kinds[name] for name in self._runner.recipes}
         batches = (way.size for way in self._ways.values() if isinstance(way, Batch))
         slots = {**self._sizes, "batch": sum(batches)}
-        return Hello(dict(kinds), {kind: slots[kind] for kind in here}, self._program.url)
+        places: dict[str, int] = {kind: slots[kind] for kind in here}
+        key = self._program.api_key
+        return Hello(dict(kinds), places, self._program.url, api_key=key)
 
     def receive(self, order: Order) -> None:
         """Do what the parent says. Called by one thread."""

@@ -1,7 +1,7 @@
 """Office: all that a worker does with its store, and the threads that do it."""
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import Protocol, TypeAlias
 
 from mainspring.store import Counts, Exchanged, Presence, Pulse, Store
 from mainspring.worker.audit import Audit
@@ -11,6 +11,9 @@ from mainspring.worker.keeper import Keeper
 from mainspring.worker.ledger import Ledger, Round
 from mainspring.worker.listener import Listener
 from mainspring.worker.upkeep import Upkeep
+
+FindStore: TypeAlias = Callable[[str, str | None], Store]
+"""Gives the store at a URL, which may ask for a key."""
 
 
 class Client(Caller, Protocol):

@@ -26,12 +26,12 @@ from mainspring.events import (
 )
 from mainspring.job import Cancelled, Claimed, HandedBack, Outcome, TaskUnknown
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Counts, Exchanged, Note, Presence, Pulse, Store
+from mainspring.store import Claim, Counts, Exchanged, Note, Presence, Pulse
 from mainspring.worker.capture import notes
 from mainspring.worker.dealer import Crew, Dealer
 from mainspring.worker.identity import Identity, Phase
 from mainspring.worker.ledger import Round
-from mainspring.worker.office import Office
+from mainspring.worker.office import FindStore, Office
 from mainspring.worker.outbox import Outbox
 from mainspring.worker.station import Departure, Station
 from mainspring.worker.steering import Steering
@@ -64,9 +64,7 @@ class Pump:
     seconds), `is_away` whether the store is.
     """
 
-    def __init__(
-        self, me: Identity, events: Bus, find_store: Callable[[str], Store], url: str | None
-    ) -> None:
+    def __init__(self, me: Identity, events: Bus, find_store: FindStore, url: str | None) -> None:
         self.phase: Phase = "starting"
         self.error: BaseException | None = None
         self.tally = Tally()
@@ -96,7 +94,7 @@ class Pump:
         try:
             crew.tend()
             if self._url is not None:
-                self._open_office(self._url)
+                self._open_office(self._url, None)
             while self.phase != "stopped":
                 self._hear()
                 self._turn()
@@ -339,7 +337,7 @@ class Pump:
         """A place is ready for jobs."""
         self._dealer.meet(hello)
         if self._office is None:
-            self._open_office(hello.url)
+            self._open_office(hello.url, hello.api_key)
         self._hungry = True
         if self.phase == "starting":
             self.phase = "running"
@@ -442,8 +440,9 @@ class Pump:
             self._office.close()
         self._events.emit(WorkerStopped(self._me.name, self.tally.handed_back))
 
-    def _open_office(self, url: str) -> None:
-        self._office = Office(self._find_store(url), self._me.name, self._me.lease, self)
+    def _open_office(self, url: str, api_key: str | None) -> None:
+        store = self._find_store(url, api_key)
+        self._office = Office(store, self._me.name, self._me.lease, self)
 
     def _required_office(self) -> Office:
         assert self._office is not None

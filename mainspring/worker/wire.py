@@ -77,13 +77,14 @@ Order = Setup | Feed | Recall | Stop | Drop | Quit
 
 
 class Hello(Struct, array_like=True, tag="hello"):
-    """The app was imported: its tasks and their kinds, places by kind, the URL of its store, and
-    of which kind all the `rest` is, if it is known at all."""
+    """The app was imported: its tasks and their kinds, places by kind, the URL of its store, of
+    which kind all the `rest` is, if it is known at all, and the key for the store."""
 
     tasks: dict[str, str]
     slots: dict[str, int]
     url: str
     rest: str = ""
+    api_key: str | None = None
 
 
 class Unable(Struct, array_like=True, tag="unable"):

@@ -59,8 +59,8 @@ class Worker:
 
     A job whose worker died can run elsewhere after `lease` (0.2 s to a day). `grace` is how long
     running jobs may go on after a stop; `read_ahead` how many more than can run may be fetched.
-    Without `store` and `url` the app's own URL is used. With a `command` there is no app: it is
-    what handles the jobs, `threads` of them at once.
+    Without `store` and `url` the app's own URL and key are used. With a `command` there is no app:
+    it is what handles the jobs, `threads` of them at once.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Worker:
         store: Store | None = None,
         *,
         url: str | None = None,
+        api_key: str | None = None,
         queues: Sequence[str] | None = None,
         priorities: tuple[int, int] | None = None,
         program: Program | None = None,
@@ -92,8 +93,7 @@ class Worker:
             raise ConfigError(f"queues: expected a list of names, got {queues!r}")
         _check("threads", threads, 10_000)
         _check("tasks", tasks, 100_000)
-        if isinstance(read_ahead, bool) or not 0 <= read_ahead <= 100_000:
-            raise ConfigError(f"read_ahead: expected 0 to 100,000, got {read_ahead!r}")
+        _check("read_ahead", read_ahead, 100_000, least=0)
         if command is None:
             _check_source(program, app, in_process)
         self._lease = microseconds(lease, "lease")
@@ -101,6 +101,7 @@ class Worker:
             raise ConfigError(f"lease: expected 200 milliseconds to a day, got {lease!r}")
         self._store = store
         self._url = url
+        self._api_key = api_key
         self._program = program
         self._app = app or ""
         self._command = command
@@ -323,13 +324,14 @@ class Worker:
             setup, sizes, spots, pump, pump.post, grace=self._grace, lifespan=self._lifespan
         )
 
-    def _find_store(self, url: str) -> Store:
-        """The store to work with; `url` is what the app says."""
+    def _find_store(self, url: str, api_key: str | None) -> Store:
+        """The store to work with; `url` and `api_key` are what the app says."""
         store = self._store
         if store is None and self._url is None and self._in_process and self._program:
             store = self._program.store
         if store is None:
-            self._own_store = open_store(self._url or url)
+            key = self._api_key if self._url else api_key
+            self._own_store = open_store(self._url or url, key)
             return self._own_store
         store.open()
         return store
@@ -394,6 +396,6 @@ def _is_child() -> bool:
     return spec is not None and spec.name == "mainspring.worker.child"
 
 
-def _check(what: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ConfigError(f"{what}: expected 1 to {most:,}, got {value!r}")
+def _check(what: str, value: Any, most: int, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(f"{what}: expected {least} to {most:,}, got {value!r}")

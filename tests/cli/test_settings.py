@@ -61,12 +61,21 @@ def test_queues_come_as_a_list_or_with_commas(here: Path) -> None:
         ("grace", "5 parsecs"),
         ("queues", "a,,b"),
         ("app", "no_colon"),
+        ("hosts", "a,,b"),
+        ("behind_proxy", "proxy.example.org"),
+        ("behind_proxy", "10.0.0.7/8"),
+        ("rate", "100"),
+        ("rate", "0/s"),
+        ("waits", "0"),
+        ("connections", "-1"),
+        ("access_log", "perhaps"),
+        ("insecure_no_auth", "2"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_origin(
     here: Path, name: str, value: str
 ) -> None:
-    with pytest.raises(InvalidArguments, match=f"^--{name}: .*expected .*got"):
+    with pytest.raises(InvalidArguments, match=f"^--{name.replace('_', '-')}: .*expected .*got"):
         configuration(here, {}, **{name: value})
     with pytest.raises(ConfigError, match=f"^MAINSPRING_{name.upper()}: .*expected"):
         configuration(here, {f"MAINSPRING_{name.upper()}": value})
@@ -85,3 +94,16 @@ def test_a_file_that_is_no_toml_is_refused(here: Path) -> None:
     (here / "mainspring.toml").write_text("threads 3\n")
     with pytest.raises(ConfigError, match=r"mainspring\.toml: expected a readable TOML file"):
         configuration(here, {})
+
+
+def test_settings_of_the_server_come_from_everywhere(here: Path) -> None:
+    (here / "mainspring.toml").write_text(
+        'hosts = ["a.example", "b.example"]\naccess_log = true\nrate = "100/m"\nwaits = 5\n'
+    )
+    variables = {"MAINSPRING_BEHIND_PROXY": "10.0.0.7, fd00::/8", "MAINSPRING_ACCESS_LOG": "0"}
+    found = configuration(here, variables, insecure_no_auth=True, rate="none")
+    assert found.hosts == ("a.example", "b.example")
+    assert found.behind_proxy == ("10.0.0.7", "fd00::/8")
+    assert (found.access_log, found.insecure_no_auth, found.waits) == (False, True, 5)
+    assert found.rate == (0, 1.0)
+    assert configuration(here, {}).rate == (100, 60.0)

@@ -23,6 +23,7 @@ from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
 from tests.servers import postgres
+from tests.servers.mainspring import server_url
 from tests.servers.pgbouncer import pooled_url
 from tests.servers.redis import in_folder, redis_url, valkey_url
 
@@ -120,6 +121,8 @@ ENGINES = [
         shared=True,
         transactions=False,
     ),
+    # A server over the first of all these.
+    Engine("http", server_url, shared=True, transactions=False, share=6),
 ]
 
 

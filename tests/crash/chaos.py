@@ -1,6 +1,6 @@
 """Mixed faults against a mixed load, and a page that says what came of it.
 
-    python3 dev.py chaos [--minutes 10] [--store sqlite|postgres|redis|valkey|all] [--seed N]
+    python3 dev.py chaos [--minutes 10] [--store sqlite|postgres|redis|valkey|http|all] [--seed N]
 
 The exit status is 1 if a promise was broken, or if nothing that was done had any effect.
 """

@@ -17,6 +17,7 @@ import redis
 
 from mainspring.errors import StoreUnavailable
 from tests.crash.arena import Arena, children, dying, until
+from tests.servers.mainspring import Server as HttpServer
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as PostgresServer
 from tests.servers.redis import Server as RedisServer
@@ -121,11 +122,35 @@ class Redis:
         self.server.remove()
 
 
+class Http:
+    alone, inexact = True, 0.0
+
+    def __init__(self, folder: Path) -> None:
+        self.server = HttpServer(f"sqlite:///{folder}/jobs.db")
+        self.url = self.server.url
+        self.faults = {
+            "the server is killed and started": self._restart,
+            "the server stands still": self._freeze,
+        }
+
+    def _restart(self) -> None:
+        self.server.kill()
+        time.sleep(1.0)
+        self.server.start()
+
+    def _freeze(self) -> None:
+        _stand_still([self.server.pid], SILENCE)
+
+    def remove(self) -> None:
+        self.server.stop()
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "sqlite": Sqlite,
     "postgres": Postgres,
     "redis": lambda folder: Redis(redis_program()),
     "valkey": lambda folder: Redis(valkey_program()),
+    "http": Http,
 }
 
 

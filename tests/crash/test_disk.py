@@ -19,6 +19,7 @@ from mainspring.cells import Add, Put
 from mainspring.engines import open_store
 from mainspring.errors import StoreUnavailable
 from mainspring.job import NewJob, Policy, Select, State, Transition
+from mainspring.posts import NewPost
 from mainspring.retry import Backoff
 from mainspring.store import Claim, Grant
 
@@ -62,6 +63,8 @@ surely(lambda: store.kv_touch(["k"], 60_000_000))
 say("touched")
 surely(lambda: store.kv_delete(["k"]))
 say("removed")
+surely(lambda: store.post([NewPost("t", b"1")]))
+say("posted")
 os._exit(0)
 """
 
@@ -91,6 +94,7 @@ def test_what_is_acknowledged_has_been_synced_before(tmp_path: Path) -> None:
         "added",
         "touched",
         "removed",
+        "posted",
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mainspring.cells import Put
 from mainspring.durations import HOUR
+from mainspring.posts import NewPost
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, new
 
@@ -37,6 +38,9 @@ DAMAGES: dict[str, tuple[Break, str]] = {
     "no end": (lambda r, k: r.delete(k("kv:due")), "another end"),
     "old version": (lambda r, k: r.hset(k("meta"), "kv", 1), "last one given is 1"),
     "same version": (lambda r, k: r.hset(k("kv"), "a", r.hget(k("kv"), "b")), "same version"),
+    "no post": (lambda r, k: r.hdel(k("post"), "2"), "#2 has no text"),
+    "no time of a post": (lambda r, k: r.hdel(k("post:at"), "3"), "#3 has no time"),
+    "old last post": (lambda r, k: r.hset(k("meta"), "posts:last", 2), "#3 has a text"),
     "no queue": (lambda r, k: r.delete(k("queue")), "queue"),
 }
 
@@ -49,6 +53,7 @@ def test_damage_is_named(store: Store, damage: Break, words: str) -> None:
     stage.insert(new(unique="k", expires=HOUR))
     stage.claim(queues=("run",))
     store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=HOUR)])
+    store.post([NewPost("t", b"1")] * 3)
     assert store.check() == []
     client = store._parts.client  # type: ignore[attr-defined]
     damage(client.redis, client.key)

@@ -26,6 +26,7 @@ from mainspring.job import (
     TaskUnknown,
 )
 from mainspring.lifecycle import decide
+from mainspring.posts import NewPost
 from mainspring.store import Grant, Note, Settings, Store, Wanted
 from tests.contract.stage import LEASE, OOPS, Stage, Time, everything, new, retries
 from tests.redis.conftest import client_of
@@ -106,6 +107,7 @@ def full(stage: Stage) -> None:
     stage.put(queue="other", policy=retries(0))
     ends = [Put(key, b"1", ttl=SECOND) for key in ("over", "over too")]
     stage.store.kv_set([Put("a", b"1"), Put("b", b"2", ttl=HOUR), *ends], now=stage.now)
+    stage.store.post([NewPost("t", b"1")] * 98, now=stage.now)
 
 
 Act = Callable[[Stage], Any]
@@ -251,6 +253,7 @@ SCENES: dict[str, tuple[Act, Act]] = {
         lambda stage: stage.store.kv_touch(["a", "b", "over"], HOUR, now=stage.now),
     ),
     "delete entries": (late, lambda stage: stage.store.kv_delete(["a", "over"], now=stage.now)),
+    "post": (old, lambda stage: stage.store.post([NewPost("t", b"2")] * 3, now=stage.now)),
     "configure": (
         full,
         lambda stage: stage.store.configure("default", Settings(aging=5 * SECOND)),
@@ -269,11 +272,14 @@ def stages(tmp_path: Path) -> Iterator[tuple[Stage, Stage]]:
 
 
 def shape(store: Store) -> list[Any]:
-    """Where every job stands, whoever it is, and the entries."""
-    return [
+    """Where every job stands, whoever it is, the entries and the posts."""
+    posts = [(post.number, post.body, post.at) for post in store.posts({}).posts]
+    jobs = [
         (job.number, job.state, job.attempt, job.claims, job.due, job.reason, job.progress)
         for job in everything(store)
-    ] + [(cell.key, cell.value, cell.expires) for cell in store.kv_scan(now=Time().now)]
+    ]
+    cells = [(cell.key, cell.value, cell.expires) for cell in store.kv_scan(now=Time().now)]
+    return jobs + cells + posts
 
 
 @pytest.mark.parametrize(("prepare", "act"), SCENES.values(), ids=SCENES.keys())

@@ -13,6 +13,7 @@ from msgspec import json
 
 from mainspring import Mainspring, Retry, Tasks, current
 from mainspring.server.serve import HttpServer, listen
+from mainspring.server.terms import Terms
 
 PROBLEM = "application/problem+json"
 
@@ -77,10 +78,10 @@ def app(tmp_path: Path, gate: Gate) -> Iterator[Mainspring]:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, app: Mainspring) -> None:
+    def __init__(self, app: Mainspring, terms: Terms | None = None) -> None:
         self._listener = listen("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
-        self._server = HttpServer(app)
+        self._server = HttpServer(app, terms)
         self.service = self._server.service
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()

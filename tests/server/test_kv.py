@@ -10,7 +10,6 @@ import pytest
 
 from mainspring import Mainspring
 from mainspring.server.application import application
-from mainspring.server.callers import CALLER, Caller, Permission
 from tests.server.conftest import Http, Running, asked_of, until
 
 
@@ -103,7 +102,14 @@ def test_slashes_in_a_key_need_no_escape(http: Http, app: Mainspring) -> None:
 
 
 def test_a_key_that_is_no_text_is_refused(server: Running, http: Http) -> None:
-    for key, status in (("%FF", 400), ("%ED%A0%80", 400), ("a%00b", 422), ("%0A", 422), ("", 422)):
+    for key, status in (
+        ("%FF", 400),
+        ("%ED%A0%80", 400),
+        ("a%00b", 422),
+        ("%0A", 422),
+        ("a%0A", 422),
+        ("", 422),
+    ):
         request = f"GET /kv/{key} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         said = asyncio.run(asked_of(server.port, request.encode()))
         assert said.startswith(f"HTTP/1.1 {status} ".encode()), (key, said)
@@ -225,56 +231,58 @@ def test_a_value_that_is_too_large_is_refused(http: Http) -> None:
 # --- who may see what ----------------------------------------------------------------------------
 
 
-def asked_by(caller: Caller, app: Mainspring, method: str, path: str, **more: Any) -> Any:
-    """What the application answers to this caller: status and JSON."""
-    inner = application(app)
-
-    async def known(scope: Any, receive: Any, send: Any) -> None:
-        await inner({**scope, CALLER: caller}, receive, send)
+def asked_by(key: str, app: Mainspring, method: str, path: str, **more: Any) -> Any:
+    """What the application answers to who has this key: status and JSON."""
+    headers = {"Authorization": f"Bearer {key}"}
 
     async def ask() -> Any:
-        transport = httpx.ASGITransport(app=known)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        transport = httpx.ASGITransport(app=application(app))
+        url = "http://localhost"
+        async with httpx.AsyncClient(transport=transport, base_url=url, headers=headers) as client:
             answer = await client.request(method, path, **more)
             return answer.status_code, answer.json()
 
     return asyncio.run(ask())
 
 
-TENANT = Caller("t1", frozenset({Permission.READ, Permission.ENQUEUE}), ("t1:*", "both:?"))
+@pytest.fixture
+def tenant(app: Mainspring) -> str:
+    return app.keys.create("t1", ["read", "enqueue"], only=["t1:*", "both:?"]).key
 
 
-def test_what_a_caller_may_not_use_is_for_it_as_if_it_were_not_there(app: Mainspring) -> None:
+def test_what_a_caller_may_not_use_is_for_it_as_if_it_were_not_there(
+    app: Mainspring, tenant: str
+) -> None:
     app.kv.set_many({"t1:a": 1, "t2:a": 2, "both:x": 3, "both:xy": 4, "t0": 5, "u": 6})
-    assert asked_by(TENANT, app, "GET", "/kv/t1:a")[0] == 200
-    absent = asked_by(TENANT, app, "GET", "/kv/t1:none")
-    assert asked_by(TENANT, app, "GET", "/kv/t2:a") == absent
-    assert asked_by(TENANT, app, "POST", "/kv/t2:a/touch") == absent
-    assert asked_by(TENANT, app, "DELETE", "/kv/t2:a") == (200, {"success": True, "deleted": 0})
-    listed = asked_by(TENANT, app, "GET", "/kv")[1]
+    assert asked_by(tenant, app, "GET", "/kv/t1:a")[0] == 200
+    absent = asked_by(tenant, app, "GET", "/kv/t1:none")
+    assert asked_by(tenant, app, "GET", "/kv/t2:a") == absent
+    assert asked_by(tenant, app, "POST", "/kv/t2:a/touch") == absent
+    assert asked_by(tenant, app, "DELETE", "/kv/t2:a") == (200, {"success": True, "deleted": 0})
+    listed = asked_by(tenant, app, "GET", "/kv")[1]
     assert [each["key"] for each in listed["entries"]] == ["both:x", "t1:a"]
-    page = asked_by(TENANT, app, "GET", "/kv", params={"limit": 1})[1]
+    page = asked_by(tenant, app, "GET", "/kv", params={"limit": 1})[1]
     assert page["next"] == "both:x"
-    assert asked_by(TENANT, app, "GET", "/kv", params={"prefix": "t2"})[1]["entries"] == []
-    some = asked_by(TENANT, app, "POST", "/kv/get", json={"keys": ["t1:a", "t2:a"]})[1]
+    assert asked_by(tenant, app, "GET", "/kv", params={"prefix": "t2"})[1]["entries"] == []
+    some = asked_by(tenant, app, "POST", "/kv/get", json={"keys": ["t1:a", "t2:a"]})[1]
     assert [each["key"] for each in some["entries"]] == ["t1:a"]
-    dropped = asked_by(TENANT, app, "POST", "/kv/delete", json={"keys": ["t1:a", "t2:a"]})[1]
+    dropped = asked_by(tenant, app, "POST", "/kv/delete", json={"keys": ["t1:a", "t2:a"]})[1]
     assert dropped["deleted"] == 1
     assert app.kv.get("t2:a") == 2
 
 
-def test_what_a_caller_may_not_use_it_cannot_make(app: Mainspring) -> None:
-    assert asked_by(TENANT, app, "PUT", "/kv/t2:b", json={"value": 1})[0] == 403
-    assert asked_by(TENANT, app, "POST", "/kv/t2:b/increment")[0] == 403
+def test_what_a_caller_may_not_use_it_cannot_make(app: Mainspring, tenant: str) -> None:
+    assert asked_by(tenant, app, "PUT", "/kv/t2:b", json={"value": 1})[0] == 403
+    assert asked_by(tenant, app, "POST", "/kv/t2:b/increment")[0] == 403
     values = {"t1:b": 1, "t2:b": 1}
-    assert asked_by(TENANT, app, "POST", "/kv/set", json={"values": values})[0] == 403
+    assert asked_by(tenant, app, "POST", "/kv/set", json={"values": values})[0] == 403
     assert list(app.kv.scan()) == []
 
 
 def test_reading_takes_one_permission_and_writing_another(app: Mainspring) -> None:
     app.kv.set("k", 1)
-    reads = Caller("r", frozenset({Permission.READ}))
-    writes = Caller("w", frozenset({Permission.ENQUEUE}))
+    reads = app.keys.create("r", ["read"]).key
+    writes = app.keys.create("w", ["enqueue"]).key
     for method, path, body in (
         ("GET", "/kv/k", None),
         ("GET", "/kv", None),

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from mainspring import Mainspring
 from mainspring.cli import run
 from tests import curl
 from tests.server.conftest import Http, until
@@ -37,7 +39,7 @@ class Program:
         self.process = process
         assert process.stderr is not None
         self.said = process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.said)
+        found = re.search(r"https?://[\d.]+:(\d+)", self.said)
         assert found, self.said
         self.port = int(found[1])
 
@@ -181,19 +183,92 @@ def test_the_processes_of_a_server_end_with_it(start: Start) -> None:
     until(gone)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - refused
-def test_other_machines_are_kept_out_as_long_as_there_are_no_keys(
-    capsys: pytest.CaptureFixture[str], host: str
+OPEN = "0.0.0.0"  # noqa: S104 - it is what is looked at
+
+
+@pytest.mark.parametrize("host", [OPEN, "::"])
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ([], "--tls-cert"),
+        (["--insecure-no-auth"], "--tls-cert"),
+        (["--insecure-no-tls"], "mainspring keys create"),
+        (["--behind-proxy", "127.0.0.1"], "mainspring keys create"),
+        (["--tls-cert", "c.pem"], "mainspring keys create"),
+    ],
+)
+def test_off_loopback_nothing_starts_without_keys_and_tls(
+    capsys: pytest.CaptureFixture[str], host: str, options: list[str], missing: str
 ) -> None:
-    assert run(["serve", "--host", host, "--port", "0"]) == 2
+    assert run(["serve", "--host", host, "--port", "0", *options]) == 2
     said = capsys.readouterr().err
-    assert "can be reached by other machines, and this server has no keys" in said
+    assert f"{host} can be reached by other machines" in said
+    assert missing in said
 
 
 def test_a_socket_that_is_handed_over_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104 - refused
-        assert run(["serve", "--fd", str(os.dup(listener.fileno()))]) == 78
-    assert "no keys" in capsys.readouterr().err
+    with socket.create_server((OPEN, 0)) as listener:
+        assert run(["serve", "--insecure-no-tls", "--fd", str(os.dup(listener.fileno()))]) == 78
+    assert "there is no key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [("--insecure-no-auth", "--insecure-no-tls"), ("--insecure-no-tls",)]
+)
+def test_what_is_insecure_is_spelled_out_and_warned_of(
+    start: Start, options: tuple[str, ...]
+) -> None:
+    with Mainspring("sqlite:///mainspring.db") as app:
+        key = app.keys.create("a", ["admin"]).key
+    headers = {} if "--insecure-no-auth" in options else {"Authorization": f"Bearer {key}"}
+    program = start("serve", "--host", OPEN, "--port", "0", *options)
+    assert program.process.stderr is not None
+    for option in options:
+        said = program.process.stderr.readline()
+        assert said.startswith("warning: ")
+        assert option in said
+    with client(program) as http:
+        http.told(200, "GET", "/tasks", headers=headers)
+        http.told(200 if not headers else 401, "GET", "/tasks")
+    assert program.stop() == 0
+
+
+def test_all_processes_of_a_server_have_its_terms(start: Start) -> None:
+    with Mainspring("sqlite:///mainspring.db") as app:
+        key = app.keys.create("n", ["read"])
+    certificates = ROOT / "tests" / "server" / "certificates"
+    program = start(
+        *("serve", "--port", "0", "--processes", "2", "--access-log", "--rate", "1000/h"),
+        *("--tls-cert", str(certificates / "server.pem")),
+        *("--tls-key", str(certificates / "server.key")),
+    )
+    trust = ssl.create_default_context(cafile=str(certificates / "authority.pem"))
+    headers = {"Authorization": f"Bearer {key.key}"}
+    pids: set[int] = set()
+    while len(pids) < 2:
+        base_url = f"https://127.0.0.1:{program.port}"
+        with Http(base_url=base_url, verify=trust, headers=headers) as http:
+            pids.add(http.told(200, "GET", "/ready")["pid"])
+            http.told(200, "GET", "/tasks")
+    assert program.stop() == 0
+    assert program.process.stderr is not None
+    lines = [json.loads(line) for line in program.process.stderr]
+    asked = [line for line in lines if line["path"] == "/tasks"]
+    assert {(line["status"], line["key"]) for line in asked} == {(200, key.id)}
+    assert key.key[-43:] not in str(lines)
+
+
+@pytest.mark.parametrize("option", ["--tls-key", "--tls-client-ca"])
+def test_what_belongs_to_a_certificate_needs_one(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert run(["serve", option, "file.pem"]) == 2
+    assert f"{option}: expected --tls-cert, too" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--port", "0", "--tls-cert", "none.pem"]) == 2
+    assert "tls_cert: expected a certificate and its key" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:

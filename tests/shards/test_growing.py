@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from mainspring import Mainspring, Tasks
 from mainspring.job import State
-from mainspring.store import Sharded, ShardInfo, ShardQueue, Store
+from mainspring.sharded import Sharded, ShardInfo, ShardQueue
+from mainspring.store import Store
 from tests.contract.stage import Stage, Time, ids, new
 from tests.shards.conftest import IN_A, IN_B
 

@@ -9,6 +9,7 @@ import pytest
 from mainspring.cells import Put
 from mainspring.engines.sqlite import check as engine_check
 from mainspring.job import Select, State
+from mainspring.posts import NewPost
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, new, retries
 
@@ -37,13 +38,15 @@ DAMAGES = {
     "expiries_of_others": "INSERT INTO expiry VALUES(1, 5, :completed)",
     "versions": "UPDATE meter SET n = 1 WHERE queue = 0 AND state = 1",
     "versions_twice": "UPDATE kv SET version = 1",
+    "posts": "DELETE FROM post WHERE number = 2",
+    "post_columns": "UPDATE post SET body = 'text'",
     "entries": "UPDATE kv SET value = 'text' WHERE key = 'a'",
 }
 
 
 @pytest.fixture
 def numbers(store: Store) -> dict[str, int]:
-    """A store with a job in each state, by the number of one of them, and with entries."""
+    """A store with a job in each state, by the number of one of them; and entries, and posts."""
     stage = Stage(store, Time())
     completed, running = stage.put(), stage.put()
     stage.complete(stage.claim(1))
@@ -52,6 +55,7 @@ def numbers(store: Store) -> dict[str, int]:
     blocked = new().after(pending)
     stage.insert(blocked)
     store.kv_set([Put("a", b"1"), Put("b", b"2")])
+    store.post([NewPost("t", b"1")] * 3)
     jobs = {"completed": completed, "running": running, "pending": pending, "blocked": blocked}
     assert {record.state for record in store.find(Select())} == {State(name) for name in jobs}
     return {name: stage.record(job).number for name, job in jobs.items()}

@@ -20,7 +20,7 @@ STATEMENTS = {
 
 LARGE = {
     *("job", "ready", "later", "blocked", "running", "finished", "error", "edge", "ukey"),
-    *("expiry", "mark", "progress", "log", "kv"),
+    *("expiry", "mark", "progress", "log", "kv", "post"),
 }
 
 MAY_SCAN = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mainspring.engines.common.gathering import Gathering
+from mainspring.engines.common.gathering import Gathering, jobs_may_share
 from mainspring.ids import new_id
 from mainspring.job import Inserted, NewJob
 
@@ -46,7 +46,7 @@ class Interrupt:
 
 def test_everyone_gets_the_answer_to_his_own_jobs() -> None:
     kept = Kept()
-    gathering = Gathering(kept.store)
+    gathering = Gathering(kept.store, jobs_may_share)
     jobs = [[new() for _ in range(1 + n % 3)] for n in range(64)]
     answers: dict[int, list[Inserted]] = {}
 
@@ -65,7 +65,7 @@ def test_everyone_gets_the_answer_to_his_own_jobs() -> None:
 
 def test_an_interrupt_wherever_it_lands_leaves_inserts_to_the_next() -> None:
     kept = Kept()
-    gathering = Gathering(kept.store)
+    gathering = Gathering(kept.store, jobs_may_share)
     for n in range(1, 1000):
         interrupt = Interrupt(n)
         before = sys.gettrace()

@@ -121,3 +121,11 @@ WHERE k.version NOT BETWEEN 1 AND s.last_value
 -- name: versions_twice
 SELECT format('keys %%s and %%s have the same version %%s', min(key), max(key), version)
 FROM mainspring.kv GROUP BY version HAVING count(*) > 1
+
+-- name: posts
+SELECT format('%%s posts from #%%s to #%%s are kept, the first should be #%%s, the last one given is #%%s',
+  k.n, k.low, k.high, s.first, s.last)
+FROM mainspring.posting s CROSS JOIN (
+  SELECT count(*) AS n, min(number) AS low, max(number) AS high, max(upto) AS upto FROM mainspring.post
+) k
+WHERE k.n <> s.last + 1 - s.first OR k.low <> s.first OR k.high <> s.last OR k.upto > s.weight

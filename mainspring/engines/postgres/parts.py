@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mainspring.engines.common.gathering import Gathering
+from mainspring.engines.common.gathering import Gathering, jobs_may_share, posts_may_share
+from mainspring.engines.postgres import posts
 from mainspring.engines.postgres.address import Address
 from mainspring.engines.postgres.callers import Callers
 from mainspring.engines.postgres.claim import Floors
@@ -14,6 +15,7 @@ from mainspring.engines.postgres.vacuum import Vacuum
 from mainspring.engines.postgres.wake import Bell, Ear
 from mainspring.engines.postgres.writer import Writer
 from mainspring.job import Inserted, NewJob, Now
+from mainspring.posts import NewPost
 
 
 class Parts:
@@ -30,7 +32,8 @@ class Parts:
         self.walk = Walk()
         self.floors = Floors()
         self.vacuum = Vacuum(address)
-        self.gathering = Gathering(self.insert)
+        self.gathering = Gathering(self.insert, jobs_may_share)
+        self.posting = Gathering(self.post, posts_may_share)
 
     def insert(self, jobs: Sequence[NewJob[Any]], now: Now | None = None) -> list[Inserted]:
         """Store the jobs: plain ones by one statement, all others in a transaction."""
@@ -40,6 +43,10 @@ class Parts:
             if stored is not None:
                 return stored
         return self.writer.run(lambda step: insert(step, jobs), now)
+
+    def post(self, new: Sequence[NewPost], now: Now | None = None) -> list[int]:
+        """Post these."""
+        return self.writer.run(lambda step: posts.post(step, new), now, repeatable=False)
 
     def close(self) -> None:
         """Finish and let go."""

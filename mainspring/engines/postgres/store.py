@@ -20,6 +20,7 @@ from mainspring.engines.postgres import (
     kv,
     leases,
     operate,
+    posts,
     queues,
     read,
     replay,
@@ -52,6 +53,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -316,6 +318,21 @@ class PostgresStore:
         self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
     ) -> list[Cell]:
         return self._parts.writer.alone(lambda step: kv.scan(step, prefix, after, limit), now)
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        parts = self._parts
+        parts.callers.forbid()
+        if not new:
+            return []
+        return parts.posting.insert(new) if now is None else parts.post(new, now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return self._read(lambda reader: posts.read(reader, after, limit))
+
+    def last_post(self) -> Cursor:
+        return self._read(posts.last)
 
     # --- move -------------------------------------------------------------------------------
 

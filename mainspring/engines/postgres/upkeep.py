@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
 from mainspring.engines.common.sections import sections
-from mainspring.engines.postgres import ending, kv
+from mainspring.engines.postgres import ending, kv, posts
 from mainspring.engines.postgres.claim import expire, promote
 from mainspring.engines.postgres.prune import Walk, prune
 from mainspring.engines.postgres.reader import Reader
@@ -35,6 +35,7 @@ class Chores(NamedTuple):
     prunable: list[int]
     old: bool
     entries: bool
+    posts: bool
 
     def __bool__(self) -> bool:
         return any(self)
@@ -48,7 +49,8 @@ def look(reader: Reader, now: Now, walk: Walk, limit: int) -> Chores:
     ((old,),) = reader.rows(SQL["old"], _limits(now.wall, now.lease))
     prunable = walk.candidates(reader, now.wall, limit)
     entries = kv.any_expired(reader, now.wall)
-    return Chores(queues, releases, expected, deltas > DELTAS, prunable, old, entries)
+    said = posts.any_old(reader, now.wall)
+    return Chores(queues, releases, expected, deltas > DELTAS, prunable, old, entries, said)
 
 
 def do(step: Step, chores: Chores, limit: int) -> int:
@@ -70,6 +72,8 @@ def do(step: Step, chores: Chores, limit: int) -> int:
         limits = _limits(step.wall, step.lease)
         for name in ("drop_grants", "drop_workers", "drop_stats", "drop_histograms"):
             step.run(SQL[name], limits)
+    if chores.posts:  # last, since nobody can post from here on until the transaction ends
+        touched += posts.prune(step, limit)
     return touched
 
 

@@ -53,7 +53,7 @@ def check(client: Client) -> list[str]:
         *(snapshot.orphans, snapshot.places, snapshot.counts, snapshot.numbers, snapshot.ids),
         *(snapshot.policies, snapshot.grants, snapshot.holdings, snapshot.edges, snapshot.blocked),
         *(snapshot.releases, snapshot.keys, snapshot.expiries),
-        *(snapshot.cell_lists, snapshot.versions),
+        *(snapshot.cell_lists, snapshot.versions, snapshot.posts),
     ):
         sentences = list(islice(look(), EXAMPLES + 1))
         found += sentences[:EXAMPLES]
@@ -91,7 +91,7 @@ class Snapshot:
         heads, at, lanes, kids, fell, parents, ids, *rest = told
         counted, spans, grants, holds, leases, settled, kept, blocked, *rest = rest
         asked, releases, returns, unique, mortal, policies, last, results, progress, *rest = rest
-        cells, cell_keys, cell_ends, last_version = rest
+        cells, cell_keys, cell_ends, last_version, post_times, posts, posting = rest
         self.bodies: dict[bytes, Body] = {}
         self.rows: dict[bytes, Row] = {}
         self.words: dict[bytes, str] = {}
@@ -117,6 +117,9 @@ class Snapshot:
         self.known_policies, self.last = set(policies), int(last)
         self.cells, self.last_version = _pairs(cells), int(last_version)
         self.cell_keys, self.cell_ends = _scores(cell_keys), _scores(cell_ends)
+        self.post_numbers = {int(number) for number in _pairs(post_times)}
+        self.post_texts = {int(number) for number in posts}
+        self.posting = [int(n or default) for n, default in zip(posting, (0, 1, 0), strict=True)]
         self.side = {"result": results, "progress": progress}
 
     def _in(self, *states: int) -> Iterator[tuple[bytes, Row]]:
@@ -334,3 +337,12 @@ class Snapshot:
                 yield f"key {_told(key)} has version {version}, the last one given is {last}"
             if (other := owner.setdefault(version, key)) != key:
                 yield f"keys {_told(other)} and {_told(key)} have the same version {version}"
+
+    def posts(self) -> Iterator[str]:
+        """Posts with a gap between them, or without their text."""
+        last, first, _ = self.posting
+        expected = set(range(first, last + 1))
+        for numbers, what in ((self.post_numbers, "time"), (self.post_texts, "text")):
+            for number in sorted(numbers ^ expected):
+                has = "no" if number in expected else "a"
+                yield f"post #{number} has {has} {what}, #{first} to #{last} are kept"

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
-from mainspring.engines.common.gathering import Gathering
-from mainspring.engines.redis import statistics
+from mainspring.engines.common.gathering import Gathering, jobs_may_share, posts_may_share
+from mainspring.engines.redis import posts, statistics
 from mainspring.engines.redis.address import Address
 from mainspring.engines.redis.client import Client
 from mainspring.engines.redis.handed import Handed, Kind
@@ -26,7 +26,8 @@ class Parts:
         self.handed = Handed()
         self.statistics = Statistics()
         self.bell = Bell(self.client)
-        self.gathering = Gathering(partial(insert, self.client))
+        self.gathering = Gathering(partial(insert, self.client), jobs_may_share)
+        self.posting = Gathering(partial(posts.post, self.client), posts_may_share)
 
     def hand_out(self, token: int, jobs: Sequence[Claimed], wall: int) -> None:
         """Remember and count what was claimed just now."""
@@ -63,5 +64,6 @@ class Parts:
     def after_fork(self) -> None:
         """Be the child's own: what the parent counted and hears is the parent's."""
         self.gathering.after_fork()
+        self.posting.after_fork()
         self.statistics = Statistics()
         self.bell.after_fork()

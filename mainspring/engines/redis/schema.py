@@ -23,6 +23,7 @@ _TYPES = {
                 "holds",
             ),
             *("unique", "result", "progress", "mortal", "worker", "knows", "wanted", "kv"),
+            *("post", "post:at"),
         ),
         b"hash",
     ),

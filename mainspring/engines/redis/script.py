@@ -12,7 +12,8 @@ _BETWEEN = {
     **dict.fromkeys(("insert", "restore"), ("storing",)),
     **dict.fromkeys(("replay", "exchange"), ("returning",)),
     **dict.fromkeys(("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan"), ("cells",)),
-    "upkeep": ("returning", "cells"),
+    **dict.fromkeys(("post", "posts_read"), ("posts",)),
+    "upkeep": ("returning", "cells", "posts"),
 }
 """What some scripts share besides."""
 

@@ -17,6 +17,7 @@ from mainspring.engines.redis import (
     health,
     kv,
     operate,
+    posts,
     queues,
     read,
     schema,
@@ -42,6 +43,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -231,7 +233,7 @@ class RedisStore:
 
     def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
         self._parts.flush(at_once=True)
-        kept = (GRANTS_KEPT, WORKERS_KEPT, STATISTICS_KEPT)
+        kept = (GRANTS_KEPT, WORKERS_KEPT, STATISTICS_KEPT, *posts.BOUNDS)
         touched: int = self._parts.client.run("upkeep", limit, *kept, now=now)
         return touched
 
@@ -318,6 +320,18 @@ class RedisStore:
         self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
     ) -> list[Cell]:
         return kv.scan(self._parts.client, prefix, after, limit, now)
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        parts = self._parts
+        return parts.posting.insert(new) if now is None else posts.post(parts.client, new, now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return posts.read(self._parts.client, after, limit)
+
+    def last_post(self) -> Cursor:
+        return posts.last(self._parts.client)
 
     # --- move -------------------------------------------------------------------------------
 

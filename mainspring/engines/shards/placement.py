@@ -51,6 +51,11 @@ def of_entry(key: str) -> bytes:
     return b"entry " + key.encode()
 
 
+def of_topic(topic: str) -> bytes:
+    """A topic, as a thing to be placed."""
+    return b"topic " + topic.encode()
+
+
 def slot(shard: str) -> int:
     """What the shard's name makes of the lowest bits of its jobs' numbers."""
     digest = blake2b(shard.encode(), digest_size=8, person=_SALT).digest()

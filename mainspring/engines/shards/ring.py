@@ -15,6 +15,7 @@ from mainspring.engines.shards.placement import (
     of_id,
     of_key,
     of_queue,
+    of_topic,
     parts,
 )
 from mainspring.engines.shards.shard import Shard
@@ -75,6 +76,10 @@ class Ring:
     def home_of_entry(self, key: str) -> Shard:
         """Where a new entry of the key-value store goes."""
         return self._by_name[highest(self._taking, of_entry(key))]
+
+    def home_of_topic(self, topic: str) -> Shard:
+        """Where posts on the topic go."""
+        return self._by_name[highest(self._taking, of_topic(topic))]
 
     def homes(self, queue: str) -> list[Shard]:
         """Where new jobs of the queue may go."""
@@ -143,7 +148,11 @@ class Ring:
 
     def side_by_side(self, verb: Callable[[Store], T]) -> list[tuple[Shard, T]]:
         """What those answer that do, asked at once; `StoreUnavailable` if none does."""
-        begun = [(shard, shard.begin(verb)) for shard in self.shards if shard.is_ready()]
+        return self.each_its_own(lambda shard: verb)
+
+    def each_its_own(self, verb: Callable[[Shard], Callable[[Store], T]]) -> list[tuple[Shard, T]]:
+        """The same where each is asked something else."""
+        begun = [(shard, shard.begin(verb(shard))) for shard in self.shards if shard.is_ready()]
         answers: list[tuple[Shard, T]] = []
         trouble: StoreUnavailable | None = None
         for shard, asked in begun:

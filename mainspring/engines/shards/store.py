@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mainspring.cells import Add, Cell, Put
 from mainspring.dossier import Dossier
-from mainspring.engines.shards import kv, moving, reading, writing
+from mainspring.engines.shards import kv, moving, posts, reading, writing
 from mainspring.engines.shards.address import address
 from mainspring.engines.shards.ring import Ring
 from mainspring.engines.shards.shard import Shard
@@ -29,6 +29,8 @@ from mainspring.job import (
     State,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
+from mainspring.sharded import ShardInfo, ShardQueue
 from mainspring.store import (
     Claim,
     Counts,
@@ -42,8 +44,6 @@ from mainspring.store import (
     Pulse,
     QueueInfo,
     Settings,
-    ShardInfo,
-    ShardQueue,
     Signal,
     Traffic,
     Wanted,
@@ -262,6 +262,17 @@ class ShardsStore:
         self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
     ) -> list[Cell]:
         return kv.scan(self._ring, prefix, after, limit, now)
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        return posts.post(self._ring, new, now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return posts.read(self._ring, after, limit)
+
+    def last_post(self) -> Cursor:
+        return posts.last(self._ring)
 
     # --- move -------------------------------------------------------------------------------
 

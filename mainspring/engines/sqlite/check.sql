@@ -141,3 +141,15 @@ FROM kv GROUP BY version HAVING count(*) > 1
 SELECT printf('key %s: its value is %s in the file, its end %s', key, typeof(value),
   typeof(expires))
 FROM kv WHERE typeof(value) <> 'blob' OR typeof(expires) NOT IN ('integer', 'null')
+
+-- name: posts
+SELECT printf('%d posts from #%d to #%d are kept, the first should be #%d, the last one given is #%d',
+  k.n, k.low, k.high, s.first, s.last)
+FROM posting s
+CROSS JOIN (SELECT count(*) AS n, min(number) AS low, max(number) AS high, max(upto) AS upto FROM post) k
+WHERE k.n <> s.last + 1 - s.first OR k.low <> s.first OR k.high <> s.last OR k.upto > s.weight
+
+-- name: post_columns
+SELECT printf('post #%d: its topic is %s in the file, its body %s', number, typeof(topic),
+  typeof(body))
+FROM post WHERE typeof(topic) <> 'text' OR typeof(body) <> 'blob'

@@ -21,6 +21,7 @@ from mainspring.engines.sqlite import (
     kv,
     leases,
     operate,
+    posts,
     queues,
     read,
     replay,
@@ -49,6 +50,7 @@ from mainspring.job import (
     Select,
     Transition,
 )
+from mainspring.posts import Cursor, NewPost, Page
 from mainspring.store import (
     Claim,
     Counts,
@@ -316,6 +318,18 @@ class SqliteStore:
         if isinstance(answer, MainspringError):
             raise answer
         return answer
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        # On the disk before it shows, so that no number which somebody has seen is given again.
+        return self._parts.write(lambda step: posts.post(step, new), now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        return self._read(lambda connection: posts.read(connection, after, limit))
+
+    def last_post(self) -> Cursor:
+        return self._read(posts.last)
 
     # --- move -------------------------------------------------------------------------------
 

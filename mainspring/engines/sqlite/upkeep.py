@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mainspring.durations import DAY, MINUTE
 from mainspring.engines.common.sections import sections
-from mainspring.engines.sqlite import kv, releases
+from mainspring.engines.sqlite import kv, posts, releases
 from mainspring.engines.sqlite.claim import expire, promote
 from mainspring.engines.sqlite.prune import SECONDS, Walk, prune
 from mainspring.engines.sqlite.step import Step, as_json
@@ -33,9 +33,10 @@ class Chores(NamedTuple):
     prunable: Sequence[int]
     old: bool
     entries: bool
+    posts: bool
 
     def __bool__(self) -> bool:
-        return bool(self.queues or self.releases or self.prunable or self.old or self.entries)
+        return any(self)
 
 
 def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
@@ -45,7 +46,8 @@ def look(connection: Connection, now: Now, walk: Walk, limit: int) -> Chores:
     ((old,),) = connection.execute(SQL["old"], _limits(now.wall, now.lease)).fetchall()
     prunable = walk.candidates(connection, now.wall, limit)
     entries = kv.any_expired(connection, now.wall)
-    return Chores(queues, bool(releases), prunable, bool(old), entries)
+    said = posts.any_old(connection, now.wall)
+    return Chores(queues, bool(releases), prunable, bool(old), entries, said)
 
 
 def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
@@ -55,6 +57,8 @@ def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
     touched = releases.work_off(step, limit) if chores.releases else 0
     if chores.entries:
         touched += kv.prune(step, limit)
+    if chores.posts:
+        touched += posts.prune(step, limit)
     if chores.old:
         _forget(step)
     seen = 0
@@ -68,7 +72,8 @@ def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
     if prunable and (not touched or time.monotonic() < until):
         pruned, prunable = prune(step, prunable, until)
         touched += pruned
-    left = Chores(chores.queues[seen:], False, prunable, old=False, entries=False)
+    rest = chores.queues[seen:]
+    left = Chores(rest, False, prunable, old=False, entries=False, posts=False)
     return touched, left
 
 

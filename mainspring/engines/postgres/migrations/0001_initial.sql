@@ -177,6 +177,18 @@ CREATE TABLE mainspring.kv(
 );
 CREATE INDEX ON mainspring.kv(expires) WHERE expires IS NOT NULL;
 
+-- What was said on topics, for a while. `upto` is the weight of all posts up to this one. The numbers
+-- of those that are kept go from `first` to `last` without a gap, in the order of the commits: whoever
+-- posts keeps the one row of `posting` locked until its transaction has ended.
+CREATE TABLE mainspring.post(
+  number bigint PRIMARY KEY, at bigint NOT NULL, upto bigint NOT NULL,
+  topic text COLLATE "C" NOT NULL, headers bytea, body bytea NOT NULL
+);
+CREATE TABLE mainspring.posting(last bigint NOT NULL, first bigint NOT NULL, weight bigint NOT NULL)
+WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0);
+INSERT INTO mainspring.posting VALUES(0, 1, 0);
+
 -- The bodies of jobs, in order, and with `_plain` their places in `ready`. `_which` tells which
 -- of the given kinds of jobs each is; NULL: all are of the first.
 -- Store jobs, with their places if they are plain; their numbers. Instead the number of a queue,

@@ -59,5 +59,6 @@ return {
   all('unique'), all('mortal'),
   call('HKEYS', K .. 'policy'), call('GET', K .. 'number') or '0', call('HKEYS', K .. 'result'),
   call('HKEYS', K .. 'progress'), cells, ranked('kv:keys'), ranked('kv:due'),
-  call('HGET', K .. 'meta', 'kv') or '0'
+  call('HGET', K .. 'meta', 'kv') or '0', all('post:at'), call('HKEYS', K .. 'post'),
+  call('HMGET', K .. 'meta', 'posts:last', 'posts:first', 'posts:weight')
 }

@@ -1,5 +1,6 @@
--- One slice of every chore. ARGV: the clocks, limit, for how long settled grants, workers and
--- statistics are kept. Answers how many jobs and entries were touched.
+-- One slice of every chore. ARGV: the clocks, limit, for how long settled grants, workers,
+-- statistics and posts are kept, how much posts may weigh. Answers how many jobs, entries and posts
+-- were touched.
 
 local limit = tonumber(ARGV[3])
 local grants_kept, workers_kept, statistics_kept = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -113,6 +114,6 @@ for _, name in ipairs(all_queues()) do
   if moved > 0 then matters = true end
   touched = touched + moved
 end
-touched = touched + prune() + prune_cells()
+touched = touched + prune() + prune_cells() + prune_posts(tonumber(ARGV[7]), tonumber(ARGV[8]), limit)
 forget()
 return answer(touched)

@@ -161,4 +161,13 @@ CREATE TABLE kv(
 );
 CREATE INDEX kv_expires ON kv(expires) WHERE expires IS NOT NULL;
 
+-- What was said on topics, for a while. `upto` is the weight of all posts up to this one. The numbers
+-- of those that are kept go from `first` to `last` without a gap.
+CREATE TABLE post(
+  number INTEGER PRIMARY KEY, at INTEGER NOT NULL, upto INTEGER NOT NULL, topic TEXT NOT NULL,
+  headers BLOB, body BLOB NOT NULL
+);
+CREATE TABLE posting(last INTEGER NOT NULL, first INTEGER NOT NULL, weight INTEGER NOT NULL);
+
 INSERT INTO meter VALUES(0, 0, 0), (0, 1, 0), (0, 2, 0);
+INSERT INTO posting VALUES(0, 1, 0);

@@ -1,0 +1,196 @@
+"""Lines: connections to one server, kept open and shared by all threads of a process.
+
+What may be made twice, since ids and tokens are the caller's own, is made again for a short while,
+whatever becomes of a connection. What may not is not made again once it has been sent.
+"""
+
+import http.client
+import os
+import select
+import ssl
+import threading
+import time
+from email.message import Message
+from functools import cached_property
+from typing import NamedTuple
+
+from mainspring.engines.http.address import Address
+from mainspring.errors import StoreUnavailable
+
+CONNECT = 5.0
+TIMEOUT = 30.0
+"""Seconds within which a connection is made, and within which something is heard of an answer."""
+
+PATIENCE = 2.0
+"""Seconds for which a call is made again when the server is just not there: as long as one takes to
+be started anew."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+IDLE = 30.0
+"""Seconds after which a line is not used again: servers hang up on what is idle for longer."""
+
+MOST_IDLE = 16
+
+AWAY = (429, 502, 503, 504)
+"""What a server, or what stands before it, answers while nobody can do what is asked."""
+
+Line = http.client.HTTPConnection
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def kind(self) -> str:
+        """Its media type."""
+        return self.headers.get_content_type()
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the server wants to be asked again."""
+        told = self.headers.get("Retry-After", "")
+        return float(told) if told.isdecimal() else None
+
+
+class Wish(NamedTuple):
+    """A request. `kind` is the media type of its body, `timeout` in seconds; `repeatable` says
+    whether it may be made twice."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    kind: str = ""
+    timeout: float = TIMEOUT
+    repeatable: bool = True
+
+
+class Lines:
+    """Connections to one server. Thread-safe; after a fork each process has its own."""
+
+    def __init__(self, address: Address, key: str) -> None:
+        self.address = address
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._lock = threading.Lock()
+        self._idle: list[tuple[Line, float]] = []
+        self._pid = os.getpid()
+
+    def ask(self, wish: Wish) -> Answer:
+        """The answer to a request; `StoreUnavailable` if none can be had."""
+        end, pause = time.monotonic() + min(PATIENCE, wish.timeout), FIRST_PAUSE
+        while True:
+            try:
+                answer = self._once(wish)
+            except TimeoutError:
+                raise self.away("no answer in time") from None
+            except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() + pause > end:
+                    raise self.away(_words(error)) from error
+                wait = pause
+            else:
+                told = answer.retry_after
+                if answer.status not in AWAY or told is None or not wish.repeatable:
+                    return answer
+                if time.monotonic() + told > end:
+                    return answer
+                wait = told
+            time.sleep(wait)
+            pause = min(LONGEST_PAUSE, 2 * pause)
+
+    def away(self, why: str) -> StoreUnavailable:
+        """The error that says so."""
+        return StoreUnavailable(f"{self.address.shown}: {why}")
+
+    def open(self, timeout: float, path: str) -> tuple[Line, http.client.HTTPResponse]:
+        """A line of one's own, with the answer to a GET on it that is still coming in."""
+        line = self._new()
+        try:
+            line.connect()
+            line.sock.settimeout(timeout)
+            line.request("GET", self.address.prefix + path, headers=self._headers)
+            return line, line.getresponse()
+        except BaseException:
+            line.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line, _ in idle if self._pid == os.getpid() else ():
+            line.close()
+
+    def _once(self, wish: Wish) -> Answer:
+        line = self._taken()
+        if line is None:
+            line = self._new()
+            line.connect()
+        line.sock.settimeout(wish.timeout)
+        try:
+            return self._told(line, wish)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            if wish.repeatable:
+                raise
+            raise self.away(f"{_words(error)}; it may have been done all the same") from error
+
+    def _told(self, line: Line, wish: Wish) -> Answer:
+        headers = (
+            self._headers if wish.body is None else self._headers | {"Content-Type": wish.kind}
+        )
+        try:
+            line.request(wish.method, self.address.prefix + wish.path, wish.body, headers)
+            response = line.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        except BaseException:
+            line.close()
+            raise
+        if line.sock is not None:  # it is, where the server wants it closed
+            with self._lock:
+                if self._pid == os.getpid() and len(self._idle) < MOST_IDLE:
+                    self._idle.append((line, time.monotonic()))
+                    return answer
+            line.close()
+        return answer
+
+    def _taken(self) -> Line | None:
+        """The line that was used last of those that still stand, if there is one."""
+        with self._lock:
+            if self._pid != os.getpid():
+                # They belong to the process that this one was forked off.
+                self._pid, self._idle = os.getpid(), []
+            while self._idle:
+                line, since = self._idle.pop()
+                if time.monotonic() < since + IDLE and not _says_something(line):
+                    return line
+                line.close()
+        return None
+
+    def _new(self) -> Line:
+        host, port = self.address.host, self.address.port
+        if self.address.encrypted:
+            return http.client.HTTPSConnection(host, port, timeout=CONNECT, context=self._trust)
+        return Line(host, port, timeout=CONNECT)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+
+def _says_something(line: Line) -> bool:
+    """Whether an idle line has something to say: that can only be its end."""
+    poll = select.poll()
+    poll.register(line.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

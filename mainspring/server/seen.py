@@ -1,0 +1,320 @@
+"""Seen: a store as one caller sees it. What has a name it may not use is for it as if not there.
+
+Whoever may use all names sees all but the keys that are the product's own.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from mainspring.cells import BEHIND_OWN, OWN, Add, Cell, Put
+from mainspring.dossier import Dossier
+from mainspring.errors import UniqueTaken, UnknownDependency
+from mainspring.job import (
+    Changed,
+    Claimed,
+    Inserted,
+    JobError,
+    Lost,
+    NewJob,
+    Now,
+    Record,
+    Select,
+    Transition,
+)
+from mainspring.keys import Permission
+from mainspring.lifecycle import decide
+from mainspring.posts import Cursor, NewPost, Page, Posted
+from mainspring.server.callers import Caller
+from mainspring.server.problems import Problem
+from mainspring.store import (
+    Claim,
+    Counts,
+    Exchanged,
+    Grant,
+    Line,
+    Minute,
+    Note,
+    Presence,
+    Pulse,
+    QueueInfo,
+    Settings,
+    Store,
+    Traffic,
+)
+from mainspring.worker.verdict import lost
+
+CUT_OFF = "its lease ended: the worker that held it is gone or was cut off"
+
+
+class Seen:
+    """Every verb whose arguments or answers have names; the others are the store's."""
+
+    def __init__(self, store: Store, caller: Caller) -> None:
+        self._store = store
+        self._caller = caller
+        self._knows = caller.knows
+
+    # --- produce and work -------------------------------------------------------------------
+
+    def admit(self, jobs: Sequence[NewJob[Any]]) -> None:
+        """`Problem` if a queue is not to be used, or a job would replace what may be in another;
+        `UnknownDependency` if a job waits for one that is not seen."""
+        for queue in {job.queue for job in jobs}:
+            self._must_know(queue)
+        if any(job.unique is not None and job.on_duplicate == "replace" for job in jobs):
+            _forbid("expected a key for all queues: a unique key may be held in any of them")
+        own = {job.id for job in jobs}
+        parents = list({edge.parent for job in jobs for edge in job.edges} - own)
+        for id, record in zip(parents, self._store.get(parents) if parents else (), strict=True):
+            if record is not None and not self._knows(record.queue):
+                raise UnknownDependency(f"a job waits for {UUID(bytes=id)}, which does not exist")
+
+    def hide_holders(self, stored: Sequence[Inserted]) -> None:
+        """`UniqueTaken` if one of these is a job that is not seen, which holds a unique key."""
+        holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
+        if holders and None in self.get(holders):
+            raise UniqueTaken("a unique key is held by another job")
+
+    def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
+        self.admit(jobs)
+        stored = self._store.insert(jobs, now=now)
+        self.hide_holders(stored)
+        return stored
+
+    def exchange(
+        self,
+        transitions: Sequence[Transition],
+        claim: Claim | None = None,
+        *,
+        now: Now | None = None,
+    ) -> Exchanged:
+        if claim is not None:
+            queues = self._queues(claim.queues)
+            claim = replace(claim, queues=queues) if queues else None
+        return self._store.exchange(transitions, claim, now=now)
+
+    def _queues(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Those of the wanted queues that are known; of all, in an order that favours none."""
+        if wanted is not None:
+            return tuple(filter(self._knows, wanted))
+        open = [each.name for each in self.queues() if not (each.paused or each.by_hand)]
+        random.shuffle(open)
+        return tuple(open)
+
+    def heartbeat(
+        self,
+        presence: Presence,
+        tokens: Sequence[int],
+        lease: int,
+        notes: Sequence[Note] = (),
+        *,
+        now: Now | None = None,
+    ) -> Pulse:
+        for queue in presence.queues:
+            self._must_know(queue)
+        pulse = self._store.heartbeat(presence, tokens, lease, notes, now=now)
+        return replace(pulse, paused=tuple(filter(self._knows, pulse.paused)))
+
+    def reclaim(self, grant: Grant, limit: int, *, now: Now | None = None) -> list[Claimed]:
+        """Lost jobs of other queues are settled here and now, since nobody else might do it."""
+        jobs = self._store.reclaim(grant, limit, now=now)
+        others = [job for job in jobs if not self._knows(job.queue)]
+        if others:
+            self._store.exchange([decide(job, Lost(lost(job, CUT_OFF))) for job in others], now=now)
+        return [job for job in jobs if self._knows(job.queue)]
+
+    def held(self, tokens: Sequence[int]) -> list[Claimed]:
+        return [job for job in self._store.held(tokens) if self._knows(job.queue)]
+
+    # --- operate ----------------------------------------------------------------------------
+
+    def cancel(self, select: Select, reason: str = "", *, now: Now | None = None) -> Changed:
+        return self._change(select, lambda mine: self._store.cancel(mine, reason, now=now))
+
+    def replay(self, select: Select, *, now: Now | None = None) -> Changed:
+        return self._change(select, lambda mine: self._store.replay(mine, now=now))
+
+    def delete(self, select: Select, *, now: Now | None = None) -> Changed:
+        return self._change(select, lambda mine: self._store.delete(mine, now=now))
+
+    def _change(self, select: Select, verb: Callable[[Select], Changed]) -> Changed:
+        mine = self._selected(select)
+        return Changed() if mine is None else verb(mine)
+
+    def configure(self, queue: str, settings: Settings) -> QueueInfo:
+        self._must_know(queue)
+        return self._store.configure(queue, settings)
+
+    # --- read -------------------------------------------------------------------------------
+
+    def get(self, ids: Sequence[bytes]) -> list[Record | None]:
+        """Who only reads is not told by which token a job is held: it could end it by that."""
+        return [
+            self._shown(each) if each is not None and self._knows(each.queue) else None
+            for each in self._store.get(ids)
+        ]
+
+    def _shown(self, job: Record) -> Record:
+        return job if self._caller.may(Permission.WORK) else replace(job, token=None)
+
+    def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
+        mine = self._selected(select)
+        found = [] if mine is None else self._store.find(mine, limit=limit, after=after)
+        return list(map(self._shown, found))
+
+    def counts(self) -> Counts:
+        return {name: of for name, of in self._store.counts().items() if self._knows(name)}
+
+    def queues(self) -> list[QueueInfo]:
+        return [each for each in self._store.queues() if self._knows(each.name)]
+
+    def position(self, id: bytes) -> int | None:
+        return self._store.position(id) if self._sees(id) else None
+
+    def history(self, id: bytes) -> list[JobError]:
+        return self._store.history(id) if self._sees(id) else []
+
+    def logs(self, id: bytes, *, limit: int = 1000) -> list[Line]:
+        return self._store.logs(id, limit=limit) if self._sees(id) else []
+
+    def workers(self, *, now: Now | None = None) -> list[Presence]:
+        return [each for each in self._store.workers(now=now) if self._caller.knows_worker(each)]
+
+    def statistics(self, since: int) -> list[Minute]:
+        return [each for each in self._store.statistics(since) if self._knows(each.queue)]
+
+    def traffic(self, queue: str) -> Traffic:
+        return self._store.traffic(queue) if self._knows(queue) else Traffic()
+
+    # --- topics -----------------------------------------------------------------------------
+
+    def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
+        for each in new:
+            if not self._knows(each.topic):
+                _refuse("a topic", each.topic)
+        return self._store.post(new, now=now)
+
+    def posts(self, after: Cursor, *, limit: int = 100) -> Page:
+        """Fewer than `limit` means that there were no more, so pages are read until there are as
+        many."""
+        found: list[Posted] = []
+        missed = 0
+        while True:
+            wanted = limit - len(found)
+            page = self._store.posts(after, limit=wanted)
+            found += [each for each in page.posts if self._knows(each.topic)]
+            after, missed = page.after, missed + page.missed
+            if len(page.posts) < wanted or len(found) >= limit:
+                return Page(found, after, missed)
+
+    # --- move -------------------------------------------------------------------------------
+
+    def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
+        """An empty answer means the end, so it is looked on until there is something to show."""
+        while page := self._store.dump(after, limit):
+            if mine := [each for each in page if self._knows(each.job.queue)]:
+                return mine
+            after = page[-1].number
+        return []
+
+    def restore(self, dossiers: Sequence[Dossier]) -> int:
+        for queue in {each.job.queue for each in dossiers}:
+            self._must_know(queue)
+        return self._store.restore(dossiers)
+
+    # --- entries ----------------------------------------------------------------------------
+
+    def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
+        cells = {each.key: each for each in self._store.kv_get(self._mine(keys), now=now) if each}
+        return [cells.get(key) for key in keys]
+
+    def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
+        for put in puts:
+            self._must_have(put.key)
+        return self._store.kv_set(puts, now=now)
+
+    def kv_add(self, adds: Sequence[Add], *, now: Now | None = None) -> list[int]:
+        for add in adds:
+            self._must_have(add.key)
+        return self._store.kv_add(adds, now=now)
+
+    def kv_touch(
+        self, keys: Sequence[str], ttl: int | None, *, now: Now | None = None
+    ) -> list[bool]:
+        mine = self._mine(keys)
+        there = dict(zip(mine, self._store.kv_touch(mine, ttl, now=now), strict=True))
+        return [there.get(key, False) for key in keys]
+
+    def kv_delete(self, keys: Sequence[str], *, now: Now | None = None) -> int:
+        return self._store.kv_delete(self._mine(keys), now=now)
+
+    def kv_scan(
+        self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
+    ) -> list[Cell]:
+        """Fewer than `limit` means the end, so pages are read until there are as many."""
+        found: list[Cell] = []
+        after = max(after, BEHIND_OWN)
+        while len(found) < limit:
+            page = self._store.kv_scan(prefix, after=after, limit=limit, now=now)
+            found += [cell for cell in page if self._has(cell.key)]
+            if len(page) < limit:
+                break
+            after = page[-1].key
+        return found[:limit]
+
+    # --- what is known ----------------------------------------------------------------------
+
+    def _selected(self, select: Select) -> Select | None:
+        """What of a selection is known; None: nothing."""
+        if select.ids is not None:
+            ids = tuple(each.id for each in self.get(select.ids) if each is not None)
+            return replace(select, ids=ids) if ids else None
+        wanted = select.queues if select.queues is not None else tuple(self.counts())
+        queues = tuple(filter(self._knows, wanted))
+        return replace(select, queues=queues) if queues else None
+
+    def _sees(self, id: bytes) -> bool:
+        return self.get([id]) != [None]
+
+    def _has(self, key: str) -> bool:
+        return not key.startswith(OWN) and self._knows(key)
+
+    def _mine(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if self._has(key)]
+
+    def _must_have(self, key: str) -> None:
+        if not self._has(key):
+            _refuse("an entry", key)
+
+    def _must_know(self, queue: str) -> None:
+        if not self._knows(queue):
+            _refuse("a queue", queue)
+
+
+KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
+
+
+TELLING = ("get", "find")
+"""Verbs whose answers hold tokens."""
+
+
+def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
+    """The verb as this caller may use it."""
+    hides = verb in TELLING and not caller.may(Permission.WORK)
+    if (caller.only or hides or verb in KEYED) and hasattr(Seen, verb):
+        narrowed: Callable[..., Any] = getattr(Seen(store, caller), verb)
+        return narrowed
+    whole: Callable[..., Any] = getattr(store, verb)
+    return whole
+
+
+def _refuse(what: str, name: str) -> NoReturn:
+    _forbid(f"expected {what} of a name that this key may use, got {name!a}")
+
+
+def _forbid(told: str) -> NoReturn:
+    raise Problem(403, "forbidden", told)

@@ -1,0 +1,150 @@
+"""The routes of the store's own verbs, `/store`: what `http://` as an engine talks to.
+
+Arguments and answers are msgpack, as `mainspring.verbs` makes them of the contract; errors are
+problem documents as everywhere else.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from mainspring import __version__
+from mainspring.codec import misfit
+from mainspring.errors import InvalidArguments, PartlyUnavailable
+from mainspring.job import NewJob
+from mainspring.keys import Permission
+from mainspring.server import admitted, asked
+from mainspring.server.answers import answer
+from mainspring.server.callers import Caller, caller_of
+from mainspring.server.paths import Endpoint, Operation, anybody, path
+from mainspring.server.problems import SOON, Problem
+from mainspring.server.seen import Seen, seen_by
+from mainspring.server.service import Service
+from mainspring.verbs import (
+    HINT,
+    LARGEST_CALL,
+    MEDIA_TYPE,
+    PROTOCOL,
+    STILL,
+    VERBS,
+    Greeting,
+    Partly,
+    Verb,
+    encode,
+)
+
+SILENCE = 5.0
+"""Seconds after which a line without hints shows that it stands."""
+
+PERMISSIONS = {
+    **dict.fromkeys(("exchange", "heartbeat", "reclaim", "held", "upkeep"), Permission.WORK),
+    **dict.fromkeys(("insert", "kv_set", "kv_add", "kv_touch", "kv_delete"), Permission.ENQUEUE),
+    "post": Permission.ENQUEUE,
+    **dict.fromkeys(("get", "find", "counts", "queues", "position", "history"), Permission.READ),
+    **dict.fromkeys(("logs", "workers", "statistics", "traffic", "health"), Permission.READ),
+    **dict.fromkeys(("kv_get", "kv_scan", "posts", "last_post"), Permission.READ),
+    **dict.fromkeys(("cancel", "replay", "delete", "configure", "instruct"), Permission.ADMIN),
+    **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
+}
+
+
+class StoreRoutes:
+    """What can be asked of the store itself."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._app = service.app
+
+    def routes(self) -> list[Route]:
+        """Each path and method."""
+        verbs = [
+            path(f"/store/{name}", POST=Operation(permission, self._carrying(VERBS[name])))
+            for name, permission in PERMISSIONS.items()
+        ]
+        return [
+            *verbs,
+            path("/store", GET=anybody(self.greet, answers={200: Greeting})),
+            path("/store/hints", GET=anybody(self.hints)),
+        ]
+
+    async def greet(self, request: Request) -> Response:
+        """Which protocol is spoken here, and what whoever asks may do."""
+        held = caller_of(request).permissions
+        return answer(
+            Greeting(protocol=PROTOCOL, version=__version__, permissions=tuple(sorted(held)))
+        )
+
+    async def hints(self, request: Request) -> Response:
+        """A line that tells of every commit, for whoever may do anything at all."""
+        caller = caller_of(request)
+        if not caller.permissions:
+            caller.require(Permission.READ)
+        headers = {"X-Accel-Buffering": "no"}
+        return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
+
+    async def _hints(self) -> AsyncIterator[bytes]:
+        service = self._service
+        with service.waiting(), self._app.waiter.bell() as bell, service.on_close(bell.ring):
+            yield STILL
+            while not service.stopping:
+                yield HINT if await bell.rung(SILENCE) else STILL
+
+    def _carrying(self, verb: Verb) -> Endpoint:
+        async def carry(request: Request) -> Response:
+            data = await asked.bytes_of(request, MEDIA_TYPE, LARGEST_CALL)
+            caller = caller_of(request)
+            if verb.name == "insert":
+                return await self._insert(verb, data, caller)
+            return await self._service.ask(self._carry, verb, data, caller)
+
+        carry.__doc__ = verb.about
+        return carry
+
+    async def _insert(self, verb: Verb, data: bytes, caller: Caller) -> Response:
+        """What comes at the same moment shares a transaction."""
+        arguments = self._arguments(verb, data)
+        if arguments.pop("now") is not None:
+            return await self._service.ask(self._carry, verb, data, caller)
+        jobs: Sequence[NewJob[Any]] = arguments["jobs"]
+        seen = Seen(self._app.store, caller) if caller.only else None
+        if seen is not None:
+            await self._service.ask(seen.admit, jobs)
+        try:
+            stored = await self._app.atake(jobs)
+        except PartlyUnavailable as error:
+            return _partly(error)
+        if seen is not None:
+            await self._service.ask(seen.hide_holders, stored)
+        return _told(stored)
+
+    def _carry(self, verb: Verb, data: bytes, caller: Caller) -> Response:
+        arguments = self._arguments(verb, data)
+        positional = [arguments.pop(name) for name in verb.positional]
+        try:
+            return _told(seen_by(caller, self._app.store, verb.name)(*positional, **arguments))
+        except PartlyUnavailable as error:
+            return _partly(error)
+
+    def _arguments(self, verb: Verb, data: bytes) -> dict[str, Any]:
+        try:
+            arguments = msgspec.structs.asdict(verb.arguments.decode(data))
+        except msgspec.ValidationError as error:
+            raise InvalidArguments(misfit(error)) from None
+        except (ValueError, RecursionError) as error:
+            raise Problem(400, "invalid-msgpack", f"expected msgpack: {misfit(error)}") from None
+        if not self._service.trusts_callers:
+            admitted.arguments(arguments, self._app.max_payload)
+        return arguments
+
+
+def _told(value: object) -> Response:
+    return Response(encode(value), media_type=MEDIA_TYPE)
+
+
+def _partly(error: PartlyUnavailable) -> Response:
+    partly = Partly(str(error), error.answer, list(error.missed))
+    return Response(encode(partly), 503, SOON, MEDIA_TYPE)

@@ -1,0 +1,125 @@
+"""Mainspring servers, as programs of their own.
+
+One of them is for many stores at once: `URL/FOLDER` is the one in the file of that folder. It
+trusts its callers: who tries out a store says what time it is.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mainspring import Mainspring
+from mainspring.server.application import over
+from mainspring.server.protocol import Connection
+from mainspring.server.serve import address_of, listen
+from mainspring.server.service import Service
+from mainspring.server.terms import Terms
+from tests.servers import at_end
+
+KEPT = 8
+"""Stores that stay open: more than a test has."""
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server:
+    """`mainspring serve` over a store, which can be ended and started again on its port."""
+
+    def __init__(self, store: str, *options: str) -> None:
+        self._store = store
+        self._options = options
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, or start again on the same port, and wait until it listens."""
+        command = [sys.executable, "-m", "mainspring", "--url", self._store, "serve"]
+        command += ["--port", str(self._port), *self._options]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+        assert self._process.stderr is not None
+        told = self._process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
+        assert found, told
+        self._port = int(found[1])
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.stop(signal.SIGKILL)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it."""
+        with self._process as process:
+            process.send_signal(number)
+
+
+def server_url(folder: Path) -> str:
+    """Where the store of that folder is; the server starts with the first who asks."""
+    return f"{_server()}/{quote(str(folder), safe='')}"
+
+
+@cache
+def _server() -> str:
+    command = [sys.executable, "-m", "tests.servers.mainspring"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    at_end.enter_context(process)  # waits for its end
+    at_end.callback(process.terminate)
+    assert process.stdout is not None
+    found = re.search(r"http://\S+", process.stdout.readline())
+    assert found
+    return found[0]
+
+
+class Many:
+    """Hands each request to the server of its folder."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, tuple[Service, ASGIApp]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        _, folder, rest = scope["raw_path"].decode().split("/", 2)
+        inner = self._server(unquote(folder))
+        await inner(scope | {"path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
+
+    def _server(self, folder: str) -> ASGIApp:
+        if folder not in self._open:
+            service = Service(Mainspring(f"sqlite:///{folder}/jobs.db"))
+            service.trusts_callers = True
+            self._open[folder] = service, over(service, Terms())
+        self._open.move_to_end(folder)
+        while len(self._open) > KEPT:
+            _, (service, _) = self._open.popitem(last=False)
+            service.close()
+            service.app.close()
+        return self._open[folder][1]
+
+
+def main() -> None:
+    listener: socket.socket = listen("127.0.0.1", 0)
+    print(address_of(listener, Terms()), flush=True)
+    config = uvicorn.Config(Many(), http=Connection, lifespan="off", log_level="warning")
+    uvicorn.Server(config).run([listener])
+
+
+if __name__ == "__main__":
+    main()
