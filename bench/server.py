@@ -1,4 +1,4 @@
-"""How fast jobs are accepted and messages delivered over HTTP, beside the bare framework that answers the same bytes."""
+"""How fast the server accepts jobs and delivers messages; the bare framework beside it."""
 
 import asyncio
 import contextlib
