@@ -20,12 +20,12 @@ from mainspring import (
     Mainspring,
     Message,
     Queue,
+    QueueFull,
     ResultTimeout,
     Retry,
     State,
     TaskError,
 )
-from mainspring.errors import QueueFull
 from mainspring.job import MESSAGE
 from mainspring.message import parsed, receipt
 from mainspring.store import Traffic
