@@ -229,7 +229,10 @@ class MessageRoutes:
                     answers={201: StoredOne | StoredMany, 200: StoredOne | StoredMany},
                 ),
             ),
-            path(f"{one}/consume", POST=work(self.consume, body=Consume, answers={200: Consumed})),
+            path(
+                f"{one}/consume",
+                POST=work(self.consume, body=Consume | None, answers={200: Consumed}),
+            ),
             path(f"{one}/ack", POST=work(self.ack, body=Ack, answers={200: Settled})),
             path(f"{one}/nack", POST=work(self.nack, body=Nack, answers={200: Nacked})),
             path(f"{one}/extend", POST=work(self.extend, body=Extend, answers={200: Extended})),

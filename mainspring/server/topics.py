@@ -108,7 +108,7 @@ class TopicRoutes:
                 POST=enqueue(self.publish, body=Publication, answers={201: Published}),
             ),
             path("/topics/subscribe", GET=read(self.subscribe, query=Which, answers={200: Events})),
-            path("/topics/ws", GET=read(self.upgrade, query=Which)),
+            path("/topics/ws", GET=read(self.upgrade, query=Which, answers={101: None})),
             socket("/topics/ws", Permission.READ, self.talk),
         ]
 
