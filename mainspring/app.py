@@ -34,7 +34,6 @@ from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
-from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
@@ -279,9 +278,9 @@ class Mainspring(Operations):
         return Topics(self)
 
     @property
-    def relay(self) -> Relay:
-        """Who reads what is published on topics."""
-        return self._open().relay
+    def opened(self) -> Opened:
+        """The store with what serves it in this process."""
+        return self._open()
 
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
@@ -46,7 +47,8 @@ def over(service: Service, terms: Terms) -> ASGIApp:
         service.close()
 
     routes = routes_over(service, synap=terms.synap)
-    paths = Paths(Router(routes, redirect_slashes=False, lifespan=lifespan))
+    router = Router(routes, redirect_slashes=False, default=_nothing, lifespan=lifespan)
+    paths = Paths(router)
     return Guard(paths, service, terms, open_paths(routes))
 
 
@@ -71,3 +73,8 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
     first = SynapRoutes(service).routes()
     taken = {getattr(route, "path", None) for route in first}
     return [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    # By itself a router closes a WebSocket without a word.
+    raise HTTPException(404)

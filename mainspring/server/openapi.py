@@ -24,6 +24,7 @@ from mainspring.server.problems import MEDIA_TYPE, ProblemShown
 SCHEMAS = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 KEY = "key"
+NEEDS = {Permission.OPEN: "", Permission.ANY: "Needs a key."}
 MEDIA = {Events: "text/event-stream", Page: "text/html"}
 """Answers that are no JSON."""
 
@@ -128,16 +129,14 @@ def _forms(operation: Operation) -> Iterator[Any]:
 def _operation(place: str, method: str, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     told = inspect.getdoc(operation.endpoint) or ""
     permission = operation.permission
-    open_to_all = permission is Permission.OPEN and not operation.keyed
-    wanted = "" if operation.keyed else f" with `{permission}`"
-    needs = "" if open_to_all else f"Needs a key{wanted}."
+    needs = NEEDS.get(permission, f"Needs a key with `{permission}`.")
     summary, _, more = told.partition("\n")
     described: dict[str, Any] = {
         "operationId": _id(place, method),
         "tags": [place.split("/")[1].partition(".")[0]],
         "summary": summary,
         "description": "\n\n".join(filter(None, (more.strip(), needs))),
-        "security": [] if open_to_all else [{KEY: []}],
+        "security": [] if permission is Permission.OPEN else [{KEY: []}],
         "responses": {
             **{str(status): _answer(form, schemas) for status, form in operation.answers.items()},
             "default": PROBLEM,

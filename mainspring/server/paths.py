@@ -33,8 +33,7 @@ class Operation(Struct, frozen=True):
 
     `query` and `body` are the forms of what comes (None: nothing comes; a body that may be left
     out is a union with None), `answers` those of what goes out, by status: None for nothing,
-    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does. `keyed`
-    ones are open to whoever has a key: what else it takes they find out themselves.
+    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does.
     """
 
     permission: Permission
@@ -42,11 +41,10 @@ class Operation(Struct, frozen=True):
     query: type | None = None
     body: Any = None
     answers: Mapping[int, Any] = {}
-    keyed: bool = False
 
 
 anybody = partial(Operation, Permission.OPEN)
-keyed = partial(Operation, Permission.OPEN, keyed=True)
+holder = partial(Operation, Permission.ANY)
 read = partial(Operation, Permission.READ)
 enqueue = partial(Operation, Permission.ENQUEUE)
 work = partial(Operation, Permission.WORK)
@@ -89,12 +87,8 @@ def open_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:
         for route in routes
         if isinstance(route, Route)
         and isinstance(route.app, Operations)
-        and all(_is_open(each) for each in route.app.by_method.values())
+        and all(each.permission is Permission.OPEN for each in route.app.by_method.values())
     )
-
-
-def _is_open(operation: Operation) -> bool:
-    return operation.permission is Permission.OPEN and not operation.keyed
 
 
 class Operations:

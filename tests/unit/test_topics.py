@@ -234,7 +234,16 @@ def test_a_subscription_is_for_one_with(app: Mainspring) -> None:
         posts.get(0)
     with pytest.raises(InvalidState, match="entered before"), posts:
         pass
-    assert app.relay.listeners == 0
+    assert app.opened.relay.listeners == 0
+
+    async def main() -> None:
+        with app.topics.subscribe("t") as posts, pytest.raises(InvalidState, match="async with"):
+            await posts.aget(0)
+        async with app.topics.subscribe("t") as posts:
+            with pytest.raises(InvalidState, match="expected aget"):
+                posts.get(0)
+
+    asyncio.run(main())
 
 
 def test_after_a_pause_nothing_of_before_is_heard(app: Mainspring) -> None:

@@ -14,7 +14,7 @@ from mainspring.server import asked
 from mainspring.server.answers import answer
 from mainspring.server.health import HealthRoutes
 from mainspring.server.kv import KeyValueRoutes
-from mainspring.server.paths import anybody, keyed, path
+from mainspring.server.paths import anybody, holder, path
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.service import Service
 from mainspring.server.synap.commands import Commander, Envelope, Told, fault
@@ -60,7 +60,7 @@ class SynapRoutes:
         places: dict[str, dict[str, Any]] = {}
         for way in WAYS:
             places.setdefault(way.place, {})[way.method] = operation(way, self._commander)
-        enveloped = keyed(self._commander.enveloped, body=Envelope, answers={200: Told})
+        enveloped = holder(self._commander.enveloped, body=Envelope, answers={200: Told})
         kept = places["/kv/set"]["POST"]
         self._keep = kept.endpoint
         places["/kv/set"]["POST"] = replace(kept, endpoint=self.keep)
