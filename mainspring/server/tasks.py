@@ -30,6 +30,7 @@ from mainspring.server.narrow import there
 from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
+from mainspring.server.seen import Seen
 from mainspring.server.service import Service
 from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
 
@@ -108,7 +109,7 @@ class TaskRoutes:
         key, caller = asked.header(request, b"idempotency-key"), caller_of(request)
         new_jobs = jobs(wishes, self._app.tasks, key, caller.only)
         if caller.only:
-            await self._service.ask(narrow.permit_new, caller, self._app.store, new_jobs)
+            await self._service.ask(Seen(self._app.store, caller).admit, new_jobs)
         try:
             stored = await self._app.aenqueue_many(new_jobs)
         except UniqueTaken:

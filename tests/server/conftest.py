@@ -79,8 +79,8 @@ def app(tmp_path: Path, gate: Gate) -> Iterator[Mainspring]:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, app: Mainspring, terms: Terms | None = None) -> None:
-        self._listener = listen("127.0.0.1", 0)
+    def __init__(self, app: Mainspring, terms: Terms | None = None, port: int = 0) -> None:
+        self._listener = listen("127.0.0.1", port)
         self.port: int = self._listener.getsockname()[1]
         self._server = HttpServer(app, terms)
         self.service = self._server.service
