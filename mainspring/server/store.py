@@ -21,7 +21,7 @@ from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import caller_of
 from mainspring.server.paths import Endpoint, Operation, holder, path
-from mainspring.server.problems import SOON, Problem
+from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
@@ -54,6 +54,9 @@ PERMISSIONS = {
 
 LOOKING = frozenset({"dump", "check"})
 """What only those may ask who may do all, and changes nothing."""
+
+MUCH = 50_000
+"""Bytes of jobs that are looked at on a thread, lest other requests wait for it."""
 
 MOST_NOTED = 100
 """Jobs that the line about a change names."""
@@ -114,7 +117,11 @@ class StoreRoutes:
 
     async def _insert(self, verb: Verb, data: bytes, request: Request) -> Response:
         """What comes at the same moment shares a transaction."""
-        arguments, caller = self._arguments(verb, data), caller_of(request)
+        caller = caller_of(request)
+        if len(data) > MUCH:
+            arguments = await self._service.ask(self._arguments, verb, data)
+        else:
+            arguments = self._arguments(verb, data)
         if arguments.pop("now") is not None:
             return await self._service.ask(self._carry, verb, data, request)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
@@ -172,5 +179,6 @@ def _told(value: object) -> Response:
 
 
 def _partly(error: PartlyUnavailable) -> Response:
+    """Whoever asked wants this answer now, and not a better one later."""
     partly = Partly(str(error), error.answer, list(error.missed))
-    return Response(encode(partly), 503, SOON, MEDIA_TYPE)
+    return Response(encode(partly), 503, media_type=MEDIA_TYPE)
