@@ -20,12 +20,14 @@ from mainspring.engines import open_store, store_url
 from mainspring.errors import (
     InvalidArguments,
     InvalidState,
+    KeyRefused,
     PayloadTooLarge,
     TaskError,
     UnknownJob,
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
+from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
@@ -268,6 +270,11 @@ class Mainspring(Operations):
         return self._open().waiter
 
     @property
+    def intake(self) -> Intake[NewJob[Any], Inserted]:
+        """Who makes one insert of what coroutines bring at the same moment."""
+        return self._open().intake
+
+    @property
     def leases(self) -> Leases:
         """Who keeps the leases of messages."""
         return self._open().leases
@@ -293,7 +300,7 @@ class Mainspring(Operations):
         self._weigh(jobs)
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
-        records = self._read(known) if known else []
+        records = self._standing(known) if known else []
         return self._handles(jobs, inserted, records, tx is not None, task)
 
     async def aput(
@@ -302,15 +309,11 @@ class Mainspring(Operations):
         """The async twin of `put`."""
         if tx is not None:
             return await self._put_within(jobs, tx, task)
-        inserted = await self.atake(jobs)
-        known = _known(inserted)
-        records = await self._aread(known) if known else []
-        return self._handles(jobs, inserted, records, False, task)
-
-    async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
-        """Store the jobs together with what others bring at this moment: the store's answers."""
         self._weigh(jobs)
-        return await self._open().intake.insert(jobs)
+        inserted = await self.intake.insert(jobs)
+        known = _known(inserted)
+        records = await self._astanding(known) if known else []
+        return self._handles(jobs, inserted, records, False, task)
 
     async def _put_within(
         self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
@@ -324,6 +327,15 @@ class Mainspring(Operations):
         return self.store.get(ids)
 
     _aread = in_thread(_read)
+
+    def _standing(self, ids: list[bytes]) -> list[Record | None]:
+        """How jobs stand that were there already, as far as one may know."""
+        try:
+            return self.store.get(ids)
+        except KeyRefused:
+            return [None] * len(ids)
+
+    _astanding = in_thread(_standing)
 
     def _found(self, id: Id, record: Record | None, task: Task[..., Any] | None) -> Job[Any]:
         if record is None:

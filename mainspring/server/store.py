@@ -21,7 +21,7 @@ from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import caller_of
 from mainspring.server.paths import Endpoint, Operation, holder, path
-from mainspring.server.problems import SOON, Problem
+from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
@@ -52,8 +52,14 @@ PERMISSIONS = {
     **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
 }
 
-NOTED = frozenset({"cancel", "replay", "delete", "configure", "instruct"})
-"""What is written down with its arguments."""
+LOOKING = frozenset({"dump", "check"})
+"""What only those may ask who may do all, and changes nothing."""
+
+MUCH = 50_000
+"""Bytes of jobs that are looked at on a thread, lest other requests wait for it."""
+
+MOST_NOTED = 100
+"""Jobs that the line about a change names."""
 
 
 class StoreRoutes:
@@ -66,7 +72,12 @@ class StoreRoutes:
     def routes(self) -> list[Route]:
         """Each path and method."""
         verbs = [
-            path(f"/store/{name}", POST=Operation(permission, self._carrying(VERBS[name])))
+            path(
+                f"/store/{name}",
+                POST=Operation(
+                    permission, self._carrying(VERBS[name]), changes=name not in LOOKING
+                ),
+            )
             for name, permission in PERMISSIONS.items()
         ]
         return [
@@ -107,7 +118,10 @@ class StoreRoutes:
     async def _insert(self, verb: Verb, data: bytes, request: Request) -> Response:
         """What comes at the same moment shares a transaction."""
         caller = caller_of(request)
-        arguments = self._arguments(verb, data)
+        if len(data) > MUCH:
+            arguments = await self._service.ask(self._arguments, verb, data)
+        else:
+            arguments = self._arguments(verb, data)
         if arguments.pop("now") is not None:
             return await self._service.ask(self._carry, verb, data, request)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
@@ -115,7 +129,7 @@ class StoreRoutes:
         if seen is not None:
             await self._service.ask(seen.admit, jobs)
         try:
-            stored = await self._app.atake(jobs)
+            stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
             return _partly(error)
         if seen is not None:
@@ -123,12 +137,13 @@ class StoreRoutes:
         return _told(stored)
 
     def _carry(self, verb: Verb, data: bytes, request: Request) -> Response:
-        caller, arguments = caller_of(request), self._arguments(verb, data)
-        if verb.name in NOTED:
-            changed(request, after=arguments)
+        arguments = self._arguments(verb, data)
+        if PERMISSIONS[verb.name] is Permission.ADMIN:
+            changed(request, after=_noted(arguments))
+        do = seen_by(caller_of(request), self._app.store, verb.name)
         positional = [arguments.pop(name) for name in verb.positional]
         try:
-            return _told(seen_by(caller, self._app.store, verb.name)(*positional, **arguments))
+            return _told(do(*positional, **arguments))
         except PartlyUnavailable as error:
             return _partly(error)
 
@@ -144,10 +159,26 @@ class StoreRoutes:
         return arguments
 
 
+def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What is written down of a call: which jobs, and nothing that is in them."""
+    noted: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == "dossiers":
+            noted[name] = len(value)
+        elif isinstance(value, msgspec.Struct):
+            noted |= {k: v for k, v in msgspec.structs.asdict(value).items() if v is not None}
+        elif value:
+            noted[name] = value
+    if "ids" in noted:
+        noted["ids"] = [id.hex() for id in noted["ids"][:MOST_NOTED]]
+    return noted
+
+
 def _told(value: object) -> Response:
     return Response(encode(value), media_type=MEDIA_TYPE)
 
 
 def _partly(error: PartlyUnavailable) -> Response:
+    """Whoever asked wants this answer now, and not a better one later."""
     partly = Partly(str(error), error.answer, list(error.missed))
-    return Response(encode(partly), 503, SOON, MEDIA_TYPE)
+    return Response(encode(partly), 503, media_type=MEDIA_TYPE)
