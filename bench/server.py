@@ -1,4 +1,4 @@
-"""How fast jobs are accepted over HTTP, beside the bare framework that answers the same bytes."""
+"""How fast the server accepts jobs and delivers messages; the bare framework beside it."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from statistics import quantiles
 from typing import Any
 
 import uvloop
@@ -18,6 +19,7 @@ import uvloop
 from bench.app import FILL
 from bench.measure import Figure, place
 from bench.places import ROOT
+from bench.wakeup import WAITING, wakeups
 
 CLIENTS = 64
 SECONDS = 4.0
@@ -27,8 +29,10 @@ BATCH_CLIENTS = 8
 
 
 def run(times: int) -> list[Figure]:
-    """One job and 100 in a request, from connections kept open; and one client's round trip."""
+    """One job and 100 in a request, from connections kept open; one client's round trip; and how
+    soon one of many who wait has a message."""
     one, bare, many, lone = [], [], [], []
+    soon, late = [], []
     for _ in range(times):
         with served("mainspring", "--url", place().store(), "serve", "--port", "0") as port:
             size = answered(port)
@@ -36,6 +40,10 @@ def run(times: int) -> list[Figure]:
             one.append(_rate(port, request(_task(0)), CLIENTS))
             body = [_task(n) for n in range(BATCH)]
             many.append(BATCH * _rate(port, request(body), BATCH_CLIENTS))
+        with served("mainspring", "--url", place().store(), "serve", "--port", "0") as port:
+            cuts = quantiles(asyncio.run(wakeups(port)), n=100)
+            soon.append(cuts[49])
+            late.append(cuts[98])
         with served("bench.bare", str(size)) as port:
             bare.append(_rate(port, request(_task(0)), CLIENTS))
     single = Figure(f"POST /tasks, one job, {CLIENTS} clients", "jobs/s", one)
@@ -48,6 +56,8 @@ def run(times: int) -> list[Figure]:
         single,
         Figure(f"POST /tasks, {BATCH} jobs, {BATCH_CLIENTS} clients", "jobs/s", many),
         Figure("POST /tasks, one job, one client", "ms", lone),
+        Figure(f"publish to consume, {WAITING} wait, p50", "ms", soon),
+        Figure(f"publish to consume, {WAITING} wait, p99", "ms", late),
     ]
 
 

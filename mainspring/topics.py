@@ -22,6 +22,7 @@ from mainspring.opened import Opened
 from mainspring.options import headers_of
 from mainspring.posts import Cursor, NewPost, Posted
 from mainspring.relay import PAGE, Inbox, Relay
+from mainspring.results import tell
 
 if TYPE_CHECKING:
     import asyncio
@@ -194,7 +195,7 @@ class Subscription:
         if self._relay is not None and self._inbox is not None:
             self._relay.leave(self._inbox)
             self._inbox.end(InvalidState("the subscription was closed"))
-            self._inbox.wake()
+            tell([(self._inbox.loop, self._inbox.wake)])
 
     def __iter__(self) -> Iterator[Post]:
         while (post := self.get()) is not None:
@@ -224,7 +225,8 @@ class Subscription:
         try:
             await asyncio.to_thread(self._begin, self._arung.set, loop)
         except asyncio.CancelledError:
-            self.close()
+            # The thread may still wait for the store, and this loop must not.
+            loop.run_in_executor(None, self.close)
             raise
         return self
 
@@ -251,6 +253,8 @@ class Subscription:
             else:
                 self._read = self._told = self._after
                 self._read_kept(first=True)
+            if self._closed:  # whoever was to have it does not wait for it any more
+                self._relay.leave(self._inbox)
         except BaseException:
             self._relay.leave(self._inbox)
             raise

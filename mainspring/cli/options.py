@@ -189,8 +189,14 @@ def command(function: Callable[..., int | None]) -> click.Command:
         place.as_json = as_json
         return function(place.say(url=url, app=app), **options)
 
-    as_json = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON value.")
-    return click.command()(place_options(as_json(within)))
+    return click.command()(place_options(json_option(within)))
+
+
+def json_option(function: C) -> C:
+    """Adds --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON value.")(
+        function
+    )
 
 
 def job_id(value: str) -> UUID | int:

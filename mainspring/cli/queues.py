@@ -15,8 +15,11 @@ from mainspring.cli.options import (
     command,
     confirmed,
     host_option,
+    json_option,
+    place_options,
     yes_option,
 )
+from mainspring.cli.options import duration as duration_of
 from mainspring.cli.tables import duration, seconds, table
 from mainspring.errors import InvalidArguments
 from mainspring.job import State
@@ -28,12 +31,52 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 
 
-@command
-def queues(place: Place) -> None:
+@click.group(invoke_without_command=True)
+@place_options
+@json_option
+@click.pass_context
+def queues(ctx: click.Context, url: str | None, app: str | None, as_json: bool) -> None:
     """List the queues: who takes from them, what is in them, and their settings.
 
     One that was given messages is taken from by consumers, and by workers that name it.
     """
+    place: Place = ctx.obj.say(url=url, app=app)
+    if ctx.invoked_subcommand is None:
+        place.as_json = as_json
+        _list_all(place)
+
+
+def _delays(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    return None if value is None else [duration_of(each) for each in value.split(",") if each]
+
+
+@command
+@click.argument("queue")
+@click.option("--aging", type=duration_of, help="So much older goes ahead of a priority more.")
+@click.option("--keep-completed", type=duration_of, help="How long jobs are kept when completed.")
+@click.option("--keep-cancelled", type=duration_of, help="And when cancelled.")
+@click.option("--keep-failed", type=duration_of, help="And dead letters.")
+@click.option("--by-hand/--by-workers", default=None, help="Whose the queue is.")
+@click.option("--max-retries", type=int, help="Of messages that bring no retries of their own.")
+@click.option(
+    "--retry-delays", callback=_delays, metavar="DELAYS", help='As "10s,1m,5m"; "": exponential.'
+)
+@click.option("--ack-deadline", type=duration_of, help="How long a consumer holds a message.")
+@click.option("--max-depth", type=int, help="How many jobs may wait; 0: any number.")
+def _configure(place: Place, queue: str, **settings: Any) -> None:
+    """Change settings of QUEUE, which is made if need be; what is left out stays."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if not given:
+        raise InvalidArguments("expected at least one setting, got none")
+    with place.app() as app:
+        info = app.configure(queue, **given)
+    place.answer(_as_json(info), f"{queue}: {_changed(info) or 'as usual'}")
+
+
+queues.add_command(_configure, "configure")
+
+
+def _list_all(place: Place) -> None:
     with place.app() as app:
         found, counts = app.queues(), app.counts()
     value = [_as_json(queue) | {"jobs": counts.get(queue.name, {})} for queue in found]
@@ -50,6 +93,10 @@ def _as_json(queue: QueueInfo) -> dict[str, Any]:
         "keep_completed": seconds(queue.keep_completed),
         "keep_cancelled": seconds(queue.keep_cancelled),
         "keep_failed": seconds(queue.keep_failed),
+        "max_retries": queue.max_retries,
+        "retry_delays": [seconds(delay) for delay in queue.retry_delays],
+        "ack_deadline": seconds(queue.ack_deadline),
+        "max_depth": queue.max_depth,
     }
 
 
@@ -72,10 +119,14 @@ def _listed(found: Sequence[QueueInfo], counts: Mapping[str, Mapping[str, int]])
 def _changed(queue: QueueInfo) -> str:
     """The settings that are not as in every other queue."""
     usual = QueueInfo(name=queue.name)
-    spans = ("aging", "keep_completed", "keep_cancelled", "keep_failed")
+    spans = ("aging", "keep_completed", "keep_cancelled", "keep_failed", "ack_deadline")
+    values: dict[str, object] = {name: duration(getattr(queue, name)) for name in spans}
+    values["max_retries"] = queue.max_retries
+    values["retry_delays"] = "/".join(map(duration, queue.retry_delays))
+    values["max_depth"] = queue.max_depth
     return ", ".join(
-        f"{name} {duration(getattr(queue, name))}"
-        for name in spans
+        f"{name} {value}"
+        for name, value in values.items()
         if getattr(queue, name) != getattr(usual, name)
     )
 

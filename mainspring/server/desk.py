@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, islice, repeat
+from itertools import count, islice
 from typing import Any
 
 from starlette.requests import Request
@@ -52,8 +52,9 @@ class Place:
 class Line:
     """Those who wait for the same kinds of messages of one queue."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, types: tuple[str, ...]) -> None:
         self.queue = queue
+        self.types = types
         self.places: dict[Place, None] = {}
         self.patience = POLL
         self.trouble: Exception | None = None
@@ -126,7 +127,7 @@ class Desk:
         return []
 
     def _join(self, place: Place, queue: str, types: tuple[str, ...]) -> Line:
-        line = self._lines.setdefault((queue, types), Line(queue))
+        line = self._lines.setdefault((queue, types), Line(queue, types))
         if not line.places and self._bell is not None:
             self._bell.ring()
         line.places[place] = None
@@ -175,14 +176,22 @@ class Desk:
         return self._service.app.store.counts()
 
     async def _serve(self, line: Line) -> None:
-        """Claim for those in the line, until there is nothing more."""
-        for n in chain((1, 1, 2, 4), repeat(AT_ONCE)):
-            places = line.first(n)
+        """Claim for those in the line, until there is nothing more. For several at the same time
+        only where there is enough for all, lest the last of them get what the first should."""
+        for turn in count():
+            n = 1 if turn < 2 or line.types else await self._pending(line.queue)
+            places = line.first(min(n, AT_ONCE))
             for place in places:
                 place.served = True
             found = await asyncio.gather(*[self._fetch(line, place) for place in places])
             if not (found and all(found)):
                 return
+
+    async def _pending(self, queue: str) -> int:
+        with suppress(StoreUnavailable, Problem):
+            counts = await self._service.ask(self._service.app.store.counts)
+            return counts.get(queue, {}).get(State.PENDING, 0)
+        return 0
 
     async def _fetch(self, line: Line, place: Place) -> bool:
         """Claim for this one; whether there was something."""

@@ -85,3 +85,31 @@ def test_the_monitor_marks_queues_that_workers_leave_to_consumers(
     assert re.search(r"^videos \(by hand\) +1$", cli(*AT, "monitor", "--once").out, re.M)
     queues = cli(*AT, "monitor", "--json").json["queues"]
     assert [name for name in queues if queues[name]["by_hand"]] == ["videos"]
+
+
+def test_settings_of_a_queue_are_changed_and_listed(cli: Cli, app: Mainspring) -> None:
+    change = ("--max-retries", "5", "--retry-delays", "10s,1m,5m", "--ack-deadline", "5m")
+    said = cli(*AT, "queues", "configure", "mail", *change, "--max-depth", "1000")
+    assert said.out == (
+        "mail: ack_deadline 5m 0s, max_retries 5, retry_delays 10.0s/1m 0s/5m 0s, max_depth 1000\n"
+    )
+    [shown] = cli(*AT, "queues", "--json").json
+    assert (shown["max_retries"], shown["retry_delays"]) == (5, [10, 60, 300])
+    assert (shown["ack_deadline"], shown["max_depth"]) == (300, 1000)
+    cli("queues", *AT, "configure", "mail", "--retry-delays", "", "--max-depth", "0")
+    [info] = app.queues()
+    assert (info.retry_delays, info.max_depth, info.max_retries) == ((), 0, 5)
+    assert "max_retries 5" in cli(*AT, "queues").out
+
+
+def test_settings_that_do_not_fit_are_refused(cli: Cli, app: Mainspring) -> None:
+    for wrong in (
+        (),
+        ("--max-retries", "-1"),
+        ("--retry-delays", "10s,soon"),
+        ("--retry-delays", "31d"),
+        ("--ack-deadline", "0"),
+        ("--max-depth", "x"),
+    ):
+        assert cli(*AT, "queues", "configure", "mail", *wrong).code == 2, wrong
+    assert app.queues() == []

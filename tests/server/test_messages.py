@@ -320,7 +320,7 @@ def test_of_two_hundred_who_wait_the_first_gets_the_message_and_nobody_else_asks
         [message] = await waiters[0].told()
         assert message["body"] == "news"
         await asyncio.sleep(0)
-        # One that got it, one that found no more; and what a look each second may have added.
+        # One that got it, one that found no more; and what looks each second may have added.
         assert claims.answered - before <= 5
         await app.queue("video_processing").apublish_many(range(199))
         got = await asyncio.gather(*[each.told() for each in waiters[1:]])

@@ -39,9 +39,14 @@ LINES = expected()
 ASKED = [line for line in LINES if line.method != "SOCKET"]
 NAMES = [f"{line.method} {line.path}" for line in ASKED]
 
+HELD = {"receipt": "1-0000000000000001"}
+
 BODIES: dict[str, Any] = {
     "POST /tasks": {"type": "echo", "queue": THEIRS},
     "PATCH /queues/{name}": {"aging": "1m"},
+    "POST /queues/{name}/publish": {"body": 1},
+    **{f"POST /queues/{{name}}/{verb}": HELD for verb in ("ack", "nack", "release")},
+    "POST /queues/{name}/extend": HELD | {"ackDeadline": 1},
     "POST /workers/{id}/scale": {"least": 1},
     "POST /keys": {"name": "n", "permissions": ["read"]},
     "POST /kv/get": {"keys": [THEIRS]},

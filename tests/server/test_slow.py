@@ -15,6 +15,7 @@ import pytest
 
 from mainspring import Mainspring
 from mainspring.server import asked, protocol, together
+from mainspring.server.terms import Terms
 from tests.server.conftest import Http, Running, until
 from tests.server.hostile import CHUNKED, HOST, JOB, get, post
 
@@ -29,7 +30,7 @@ def connected(server: Running, sent: bytes = b"") -> Iterator[socket.socket]:
     """A client that has room for little, after it sent that."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(("127.0.0.1", server.port))
         client.sendall(sent)
         yield client
@@ -234,13 +235,20 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.fixture
+def roomy(app: Mainspring) -> Iterator[Running]:
+    running = Running(app, Terms(connections=2 * CROWD))
+    yield running
+    running.stop()
+
+
 @pytest.mark.usefixtures("many_files")
 def test_a_crowd_that_waits_and_some_who_never_read_leave_others_unharmed(
-    server: Running, http: Http, app: Mainspring
+    roomy: Running, app: Mainspring
 ) -> None:
+    server = roomy
     server.little_is_kept_on_the_way()
     large, id = waiting(app, "p" * 500_000), waiting(app)
-    http.told(200, "GET", "/ready")
     calm, before = server.coroutines(), memory()
     with ExitStack() as stack:
         for _ in range(20):
@@ -248,10 +256,12 @@ def test_a_crowd_that_waits_and_some_who_never_read_leave_others_unharmed(
             stack.enter_context(connected(server, asking(f"/tasks/{large}")))
         wait = asking(f"/tasks/{id}/wait?timeout=300", b"Connection: close\r\n")
         crowd = [stack.enter_context(connected(server, wait)) for _ in range(CROWD)]
-        until(lambda: server.coroutines() >= calm + CROWD)
+        until(lambda: server.connections() == 40 + CROWD, 60)
+        until(lambda: server.coroutines() >= calm + CROWD, 60)
         assert memory() - before < 150_000_000
-        told = http.task(payload="others")
-        assert http.told(200, "GET", f"/tasks/{told['id']}")["task"]["payload"] == "others"
+        with Http(base_url=f"http://127.0.0.1:{server.port}", timeout=60) as http:
+            told = http.task(payload="others")
+            assert http.told(200, "GET", f"/tasks/{told['id']}")["task"]["payload"] == "others"
         answered: list[bytes] = []
         reader = threading.Thread(target=lambda: answered.extend(map(rest, crowd)))
         app.cancel(UUID(id))

@@ -15,7 +15,7 @@ from mainspring import Mainspring
 from mainspring.durations import SECOND
 from mainspring.job import Now
 from mainspring.posts import KEPT
-from mainspring.server import together
+from mainspring.server import together, topics
 from tests.server.conftest import Http, Running, until
 from tests.server.test_events import events
 
@@ -115,6 +115,17 @@ def test_a_stream_goes_on_where_it_broke_off(http: Http) -> None:
         assert bodies(found, 3) == [2, 4, 5]
     with stream(http, f"topics=t&after={seen}") as found:
         assert bodies(found, 3) == [2, 4, 5]
+
+
+def test_a_quiet_stream_tells_how_far_it_is(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that who comes back after a long silence is not told that posts for others are gone."""
+    monkeypatch.setattr(topics, "SILENCE", 0.05)
+    with http.stream("GET", "/topics/subscribe?topics=t") as answer:
+        lines = answer.iter_lines()
+        assert "event: connected" in lines
+        number = publish(http, "other", 1)
+        assert f"id: {number}" in lines
+        assert next(lines) == ": still here"
 
 
 def test_who_comes_back_too_late_is_told_how_many_are_gone(

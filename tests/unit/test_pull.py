@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,12 +20,15 @@ from mainspring import (
     Mainspring,
     Message,
     Queue,
+    QueueFull,
     ResultTimeout,
+    Retry,
     State,
     TaskError,
 )
 from mainspring.job import MESSAGE
 from mainspring.message import parsed, receipt
+from mainspring.store import Traffic
 
 
 @dataclass
@@ -461,3 +465,123 @@ def test_an_error_without_words_is_a_failed_delivery_all_the_same(app: Mainsprin
     with pytest.raises(Mute), message:
         raise Mute
     assert app.get(job.id).state is State.RETRYING
+
+
+# --- what the queue says -------------------------------------------------------------------------
+
+
+def test_settings_of_the_queue_hold_for_messages_that_bring_none(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    app.configure("docs", max_retries=2, retry_delays=[10, "1m", timedelta(hours=1)])
+    plain, own = queue.publish(1), queue.publish(2, retry=Retry(max_retries=7))
+    fewer = queue.publish(3, max_retries=0)
+    job = app.enqueue("other", 4, queue="docs")
+    policies = [app.get(each.id).record.policy.retry for each in (plain, own, fewer)]
+    assert [policy.max_retries for policy in policies] == [2, 7, 0]
+    assert [policies[0].delay(n) for n in (1, 2, 3, 4)] == [
+        seconds * 1_000_000 for seconds in (10, 60, 3600, 3600)
+    ]
+    assert policies[1] == Retry(max_retries=7).stored
+    assert policies[2].delays == policies[0].delays
+    assert job.record.policy.retry == Retry().stored
+
+
+def test_a_message_is_held_for_as_long_as_the_queue_says(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    queue.publish(1)
+    queue.publish(2)
+    app.configure("docs", ack_deadline="5m")
+    held, shorter = take(queue), take(queue, lease=10)
+    assert timedelta(minutes=4) < held.deadline - datetime.now(UTC) < timedelta(minutes=6)
+    assert shorter.deadline - datetime.now(UTC) < timedelta(seconds=11)
+
+
+def test_a_change_by_another_program_is_known_within_a_second(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Mainspring(url) as app, Mainspring(url) as other:
+        queue = app.queue("docs")
+        queue.publish(1)
+        other.configure("docs", max_retries=9)
+        end = time.monotonic() + 20
+        while app.get(queue.publish(1).id).record.policy.retry.max_retries != 9:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_a_full_queue_refuses_messages_and_jobs_alike(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    app.configure("docs", max_depth=2)
+    queue.publish_many([1, 2])
+    with pytest.raises(QueueFull, match="2 jobs may wait"):
+        queue.publish(3)
+    with pytest.raises(QueueFull):
+        app.enqueue("other", 4, queue="docs")
+    take(queue).ack()
+    queue.publish(3)
+
+
+def test_of_many_who_publish_at_once_only_those_to_the_full_queue_are_refused(
+    app: Mainspring,
+) -> None:
+    app.configure("full", max_depth=1)
+
+    async def main() -> list[Any]:
+        names = ["full", "free"] * 50
+        return await asyncio.gather(
+            *[app.queue(name).apublish(1) for name in names], return_exceptions=True
+        )
+
+    told = asyncio.run(main())
+    assert sum(isinstance(each, QueueFull) for each in told[::2]) == 49
+    assert not any(isinstance(each, Exception) for each in told[1::2])
+    assert app.counts()["free"]["pending"] == 50
+
+
+def test_settings_that_do_not_fit_are_refused(app: Mainspring) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"max_retries": -1},
+        {"max_retries": True},
+        {"retry_delays": "10s"},
+        {"retry_delays": [-1]},
+        {"retry_delays": ["31d"]},
+        {"ack_deadline": 0},
+        {"max_depth": -1},
+        {"max_depth": 1.5},
+    ]
+    for settings in wrong:
+        with pytest.raises(InvalidArguments, match=next(iter(settings))):
+            app.configure("docs", **settings)
+    assert app.queues() == []
+
+
+def test_statistics_tell_what_waits_and_what_went_through(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    assert queue.stats() == Traffic()
+    queue.publish_many([1, 2, 3])
+    take(queue, consumer="w1").ack()
+    take(queue, consumer="w2").reject()
+    held = take(queue, consumer="w3")
+    told = queue.stats()
+    assert (told.depth, told.running, told.consumers, told.dead_letters) == (0, 1, 1, 1)
+    assert (told.published, told.consumed, told.acked, told.dead_lettered) == (3, 3, 1, 1)
+    assert told.waited > 0
+    held.ack()
+
+
+def test_a_receipt_is_enough_to_reject_release_and_extend(app: Mainspring) -> None:
+    queue, other = app.queue("docs"), app.queue("other")
+    queue.publish(1)
+    first = take(queue)
+    with pytest.raises(LeaseLost):
+        other.release(first.receipt)
+    assert queue.release(first.receipt) is State.PENDING
+    second = take(queue, lease=5)
+    assert second.attempt == 1
+    assert queue.extend(second.receipt, "1h") > datetime.now(UTC) + timedelta(minutes=59)
+    assert app.workers() == []
+    assert queue.release(second.receipt, delay="1ms") is State.SCHEDULED
+    third = take(queue)
+    assert queue.reject(third.receipt, "no use") is State.FAILED
+    for verb in (queue.release, queue.reject, lambda receipt: queue.extend(receipt, 1)):
+        with pytest.raises(LeaseLost):
+            verb(third.receipt)

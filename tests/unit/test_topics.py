@@ -311,6 +311,45 @@ def test_a_wait_that_is_cancelled_loses_nothing(app: Mainspring) -> None:
     asyncio.run(main())
 
 
+def test_whoever_gives_up_before_it_began_is_not_left_listening(
+    app: Mainspring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, asked, go = app.store.last_post, threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        asked.set()
+        assert go.wait(LONG)
+        return last()
+
+    async def hear() -> None:
+        async with app.topics.subscribe("t"):
+            raise AssertionError("it was cancelled before")
+
+    async def main() -> None:
+        hearing = asyncio.create_task(hear())
+        await asyncio.to_thread(asked.wait, LONG)
+        hearing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hearing
+        go.set()
+
+    monkeypatch.setattr(app.store, "last_post", slowly)
+    asyncio.run(main())
+    assert app.opened.relay.listeners == 0
+
+
+def test_one_is_closed_from_another_thread(app: Mainspring) -> None:
+    async def main() -> None:
+        async with app.topics.subscribe("t") as posts:
+            waiting = asyncio.create_task(posts.aget())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(posts.close)
+            with pytest.raises(InvalidState, match="closed"):
+                await waiting
+
+    asyncio.run(main())
+
+
 def test_many_subscribe_and_leave_while_much_is_published(app: Mainspring) -> None:
     done = threading.Event()
 

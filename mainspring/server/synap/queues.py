@@ -1,40 +1,35 @@
 """Queues: Synap's commands `queue.*`.
 
-A message is a job like all others; that it was bytes on the wire is all that differs. What Synap
-says of a queue and this library does not know lies in an entry beside it.
+A message is a job like all others; that it was bytes on the wire is all that differs.
 """
 
-import time
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from mainspring.cells import OWN, Put
 from mainspring.durations import SECOND, microseconds
 from mainspring.errors import LeaseLost, PayloadTooLarge, QueueFull
-from mainspring.job import WAITING, Record, Select, State, decode_policy
+from mainspring.job import WAITING, NewJob, Record, Select, State, decode_policy
 from mainspring.keys import Permission
 from mainspring.message import Message, receipt
 from mainspring.options import text
 from mainspring.pull import Queue
 from mainspring.retry import Retry
 from mainspring.server.desk import Desk
+from mainspring.server.recorder import changed, record
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table, is_whole
+from mainspring.server.synap.directory import USUAL, Directory, Kept
 from mainspring.server.synap.refusals import Refused, invalid, missing
 from mainspring.server.synap.values import kept, shown
 from mainspring.store import Traffic
 from mainspring.taking import give_back
 
-QUEUES = f"{OWN}synap/queue/"
-PAGE = 1000
-
-HIGHEST, USUAL = 9, 5
-"""Priorities."""
+HIGHEST = 9
+"""The highest priority."""
 
 DEEPEST = 100_000
 LONGEST_POLL = 300
@@ -42,24 +37,7 @@ LONGEST_POLL = 300
 
 MOST_LETTERS = 1000
 
-FRESH = 1.0
-"""Seconds for which this process believes that a queue is there."""
-
-MOST_KNOWN = 10_000
-
 ENDED = (State.COMPLETED, State.FAILED, State.CANCELLED)
-
-
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of a queue beside its settings. One that was deleted is not there, unless jobs
-    have come to it since."""
-
-    priority: int = USUAL
-    prefetch: int = 0
-    deleted: bool = False
-
-
-_KEPT = msgspec.json.Decoder(Kept)
 
 
 class QueueCommands:
@@ -69,12 +47,12 @@ class QueueCommands:
         self._service = service
         self._app = service.app
         self._desk = Desk(service)
-        self._known: dict[str, tuple[Kept, float]] = {}
+        self._directory = Directory(service.app)
 
     def commands(self) -> Table:
         """Each command by its name."""
         return {
-            "queue.create": Command(Permission.ENQUEUE, self.create),
+            "queue.create": Command(Permission.ENQUEUE, wait=self.create),
             "queue.delete": Command(Permission.ADMIN, self.delete),
             "queue.list": Command(Permission.READ, self.names),
             "queue.stats": Command(Permission.READ, self.stats),
@@ -90,13 +68,15 @@ class QueueCommands:
 
     # --- queues -----------------------------------------------------------------------------
 
-    def create(self, asked: Asked) -> dict[str, bool]:
-        """Make a queue; one that is there stays as it is. That takes a key for everything."""
+    async def create(self, asked: Asked) -> dict[str, bool]:
+        """Make a queue, which takes a key for everything; one that is there stays as it is."""
         name = text(asked.text("name"), "queue")
         asked.permit(name)
-        if self._find(name) is None:
+        if await self._service.ask(self._directory.find, name) is None:
             asked.caller.require(Permission.ADMIN)
-            self._make(asked, name)
+            await self._service.ask(self._make, asked, name)
+            changed(asked.request, after=asked.payload)
+            await record(asked.request, 200)
         return {"success": True}
 
     def _make(self, asked: Asked, name: str) -> None:
@@ -116,34 +96,30 @@ class QueueCommands:
             max_retries=said.count("default_max_retries"),
             retry_delays=said.payload.get("retry_delays"),
         )
-        self._keep(name, entry)
+        self._directory.keep(name, entry)
 
     def delete(self, asked: Asked) -> dict[str, bool]:
         """Remove a queue with its messages. What is held is cancelled: it comes back to nobody."""
         name = _queue(asked, "name")
-        entry = self._find(name) if asked.caller.knows(name) else None
+        entry = self._directory.find(name) if asked.caller.knows(name) else None
         if entry is None:
             return {"deleted": False}
-        self._keep(name, replace(entry, deleted=True))
+        self._directory.keep(name, replace(entry, deleted=True))
         self._app.delete(queues=name, states=(*WAITING, *ENDED))
         self._app.cancel(queues=name, states=State.RUNNING, reason="its queue was deleted")
         return {"deleted": True}
 
     def names(self, asked: Asked) -> dict[str, list[str]]:
         """All queues."""
-        deleted = set(self._deleted())
-        names = [info.name for info in self._app.store.queues()]
-        there = [name for name in names if name not in deleted or self._is_used(name)]
-        return {"queues": asked.caller.known(there)}
+        return {"queues": asked.caller.known(self._directory.names())}
 
     def stats(self, asked: Asked) -> dict[str, Any]:
         """What waits in a queue, and what went through it."""
-        traffic = self._there(asked)[0].stats()
-        return _figures(traffic)
+        return _figures(self._there(asked).stats())
 
     def purge(self, asked: Asked) -> dict[str, int]:
         """Remove the messages that wait."""
-        queue, _ = self._there(asked)
+        queue = self._there(asked)
         return {"purged": len(self._app.delete(queues=queue.name, states=tuple(WAITING)).ids)}
 
     # --- messages ---------------------------------------------------------------------------
@@ -151,31 +127,31 @@ class QueueCommands:
     async def publish(self, asked: Asked) -> dict[str, Any]:
         """Store a message: the bytes of `payload`, or `message`, any JSON value, which also makes
         the queue."""
-        data, options = _payload(asked), _options(asked)
-        queue, entry = await self._service.ask(self._publishable, asked)
-        given, highest = asked.count("priority"), entry.priority
-        options["priority"] = highest if given is None else min(given, HIGHEST)
-        options |= await self._service.ask(self._retries, queue.name, asked.count("max_retries"))
-        job = replace(await queue.amessage(None, **options), payload=kept(data))
-        if len(job.payload) > self._app.max_payload:
-            most = self._app.max_payload
-            raise PayloadTooLarge(f"expected at most {most:,} bytes, got {len(job.payload):,}")
+        job = await self._service.ask(self._job, asked)
         try:
             [stored] = await self._app.aput([job])
         except QueueFull:
-            raise Refused(507, f"Queue is full: {queue.name}") from None
-        position = await self._service.ask(self._app.store.position, stored.id.bytes)
+            raise Refused(507, f"Queue is full: {job.queue}") from None
+        position = await self._service.ask(self._app.store.position, job.id)
         return {"message_id": str(stored.id), "position": position}
 
-    def _publishable(self, asked: Asked) -> tuple[Queue[Any], Kept]:
-        name = _queue(asked)
+    def _job(self, asked: Asked) -> NewJob[Any]:
+        """The job that is stored for a message."""
+        name, payload = _queue(asked), kept(_payload(asked))
+        if len(payload) > (most := self._app.max_payload):
+            raise PayloadTooLarge(f"expected at most {most:,} bytes, got {len(payload):,}")
         asked.permit(name)
-        if (entry := self._find(name)) is None:
+        if (entry := self._directory.find(name)) is None:
             if "payload" in asked.payload:
                 raise _no_queue(name)
-            entry = Kept()
-            self._keep(name, entry)
-        return self._app.queue(name), entry
+            self._directory.keep(name, entry := Kept())
+        priority = asked.count("priority")
+        options = {
+            **_options(asked),
+            **self._retries(name, asked.count("max_retries")),
+            "priority": entry.priority if priority is None else min(priority, HIGHEST),
+        }
+        return replace(self._app.queue(name).message(None, **options), payload=payload)
 
     def _retries(self, queue: str, given: int | None) -> dict[str, Any]:
         """Options of a message that is delivered again at once, unless its queue says when."""
@@ -194,7 +170,7 @@ class QueueCommands:
         lease = _span(asked, "ack_deadline")
         if not asked.caller.knows(name):
             return {"message": None}
-        entry = await self._service.ask(self._find, name)
+        entry = await self._service.ask(self._directory.find, name)
         if entry is None or await self._service.ask(self._has_enough, name, consumer, entry):
             return {"message": None}
         taking = self._app.queue(name).taking(1, lease=lease, consumer=consumer)
@@ -214,19 +190,16 @@ class QueueCommands:
 
     def prefetch(self, name: str) -> int | None:
         """How many messages a consumer may hold, 0 any number; None if there is no such queue."""
-        entry = self._find(name)
+        entry = self._directory.find(name)
         return None if entry is None else entry.prefetch
 
     def _has_enough(self, queue: str, consumer: str, entry: Kept) -> bool:
         if not entry.prefetch:
             return False
-        held = self._app.store.find(
-            Select(queues=(queue,), states=(State.RUNNING,)), limit=self._deepest(queue)
-        )
+        self._app.leases.round()  # else one who holds all he may would never lose any of it
+        store, running = self._app.store, Select(queues=(queue,), states=(State.RUNNING,))
+        held = store.find(running, limit=max(1, store.traffic(queue).running))
         return sum(record.worker == consumer for record in held) >= entry.prefetch
-
-    def _deepest(self, queue: str) -> int:
-        return max(1, self._app.store.counts().get(queue, {}).get(State.RUNNING, 0))
 
     def ack(self, asked: Asked) -> dict[str, bool]:
         """A message is done. Whoever knows its id may say so, as in Synap."""
@@ -256,7 +229,7 @@ class QueueCommands:
 
     def _held(self, asked: Asked) -> tuple[Queue[Any], str]:
         """The queue, and the receipt of the delivery that is meant."""
-        queue, _ = self._there(asked)
+        queue = self._there(asked)
         try:
             id = UUID(asked.text("message_id"))
         except ValueError:
@@ -270,7 +243,7 @@ class QueueCommands:
 
     def dead_letters(self, asked: Asked) -> dict[str, Any]:
         """Messages that failed for good, the newest first."""
-        queue, _ = self._there(asked)
+        queue = self._there(asked)
         wanted = asked.count("limit")
         limit = min(100 if wanted is None else wanted, MOST_LETTERS)
         letters = Select(queues=(queue.name,), states=(State.FAILED,))
@@ -290,7 +263,7 @@ class QueueCommands:
         return {"purged": len(done.ids)}
 
     def _letters(self, asked: Asked) -> tuple[Queue[Any], list[UUID]]:
-        queue, _ = self._there(asked)
+        queue = self._there(asked)
         if "message_ids" not in asked.payload:
             return queue, []
         ids = asked.texts("message_ids")
@@ -301,53 +274,11 @@ class QueueCommands:
         except ValueError:
             raise invalid("'message_ids' must be ids of messages") from None
 
-    # --- which queues there are -------------------------------------------------------------
-
-    def _there(self, asked: Asked) -> tuple[Queue[Any], Kept]:
+    def _there(self, asked: Asked) -> Queue[Any]:
         name = _queue(asked)
-        entry = self._find(name) if asked.caller.knows(name) else None
-        if entry is None:
+        if not asked.caller.knows(name) or self._directory.find(name) is None:
             raise _no_queue(name)
-        return self._app.queue(name), entry
-
-    def _find(self, name: str) -> Kept | None:
-        """What is kept of a queue; None if there is none."""
-        found, until = self._known.get(name, (None, 0.0))
-        if time.monotonic() < until:
-            return found
-        [cell] = self._app.store.kv_get([QUEUES + text(name, "queue")])
-        entry = Kept() if cell is None else _KEPT.decode(cell.value)
-        if cell is None and all(info.name != name for info in self._app.store.queues()):
-            return None
-        if entry.deleted and not self._is_used(name):
-            return None
-        self._know(name, replace(entry, deleted=False))
-        return replace(entry, deleted=False)
-
-    def _is_used(self, name: str) -> bool:
-        return self._app.store.traffic(name).depth > 0
-
-    def _deleted(self) -> list[str]:
-        deleted: list[str] = []
-        after = ""
-        while page := self._app.store.kv_scan(QUEUES, after=after, limit=PAGE):
-            deleted += (
-                cell.key.removeprefix(QUEUES) for cell in page if _KEPT.decode(cell.value).deleted
-            )
-            after = page[-1].key
-        return deleted
-
-    def _keep(self, name: str, entry: Kept) -> None:
-        self._app.store.kv_set([Put(QUEUES + name, msgspec.json.encode(entry))])
-        if entry.deleted:
-            self._known.pop(name, None)
-        else:
-            self._know(name, entry)
-
-    def _know(self, name: str, entry: Kept) -> None:
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known[name] = entry, time.monotonic() + FRESH
+        return self._app.queue(name)
 
 
 def _queue(asked: Asked, otherwise: str = "queue") -> str:

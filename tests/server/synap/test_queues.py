@@ -163,6 +163,16 @@ def test_a_consumer_with_enough_gets_no_more(synap: Wire) -> None:
     assert consumed(synap, "a") is not None
 
 
+def test_a_consumer_that_holds_all_it_may_gets_it_again_when_its_time_is_over(synap: Wire) -> None:
+    config = {"prefetch_limit": 1, "ack_deadline_secs": 1}
+    synap.told("queue.create", name="q", config=config)
+    id = published(synap)
+    assert consumed(synap, "a")["id"] == id
+    found: list[Any] = []
+    until(lambda: found.append(consumed(synap, "a")) or found[-1] is not None)
+    assert (found[-1]["id"], found[-1]["retry_count"]) == (id, 1)
+
+
 def test_a_full_queue_takes_no_more(synap: Wire) -> None:
     synap.told("queue.create", name="q", config={"max_depth": 1})
     published(synap)
