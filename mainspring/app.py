@@ -156,10 +156,12 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = (), keys: bool | None = None) -> Asgi:
+    def asgi(
+        self, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+    ) -> Asgi:
         """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
         as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
-        return application(self, hosts, keys)
+        return application(self, hosts, keys, synap)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""

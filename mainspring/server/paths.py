@@ -44,6 +44,7 @@ class Operation(Struct, frozen=True):
 
 
 anybody = partial(Operation, Permission.OPEN)
+holder = partial(Operation, Permission.ANY)
 read = partial(Operation, Permission.READ)
 enqueue = partial(Operation, Permission.ENQUEUE)
 work = partial(Operation, Permission.WORK)

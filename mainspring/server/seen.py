@@ -70,7 +70,7 @@ class Seen:
         own = {job.id for job in jobs}
         parents = list({edge.parent for job in jobs for edge in job.edges} - own)
         for id, record in zip(parents, self._store.get(parents) if parents else (), strict=True):
-            if record is not None and not self._knows(record.queue):
+            if record is None or not self._knows(record.queue):
                 raise UnknownDependency(f"a job waits for {UUID(bytes=id)}, which does not exist")
 
     def hide_holders(self, stored: Sequence[Inserted]) -> None:

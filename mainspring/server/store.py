@@ -19,9 +19,10 @@ from mainspring.job import NewJob
 from mainspring.keys import Permission
 from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
-from mainspring.server.callers import Caller, caller_of
-from mainspring.server.paths import Endpoint, Operation, anybody, path
+from mainspring.server.callers import caller_of
+from mainspring.server.paths import Endpoint, Operation, holder, path
 from mainspring.server.problems import SOON, Problem
+from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
 from mainspring.verbs import (
@@ -51,6 +52,9 @@ PERMISSIONS = {
     **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
 }
 
+NOTED = frozenset({"cancel", "replay", "delete", "configure", "instruct"})
+"""What is written down with its arguments."""
+
 
 class StoreRoutes:
     """What can be asked of the store itself."""
@@ -67,8 +71,8 @@ class StoreRoutes:
         ]
         return [
             *verbs,
-            path("/store", GET=anybody(self.greet, answers={200: Greeting})),
-            path("/store/hints", GET=anybody(self.hints)),
+            path("/store", GET=holder(self.greet, answers={200: Greeting})),
+            path("/store/hints", GET=holder(self.hints)),
         ]
 
     async def greet(self, request: Request) -> Response:
@@ -79,10 +83,7 @@ class StoreRoutes:
         )
 
     async def hints(self, request: Request) -> Response:
-        """A line that tells of every commit, for whoever may do anything at all."""
-        caller = caller_of(request)
-        if not caller.permissions:
-            caller.require(Permission.READ)
+        """A line that tells of every commit."""
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
 
@@ -96,19 +97,19 @@ class StoreRoutes:
     def _carrying(self, verb: Verb) -> Endpoint:
         async def carry(request: Request) -> Response:
             data = await asked.bytes_of(request, MEDIA_TYPE, LARGEST_CALL)
-            caller = caller_of(request)
             if verb.name == "insert":
-                return await self._insert(verb, data, caller)
-            return await self._service.ask(self._carry, verb, data, caller)
+                return await self._insert(verb, data, request)
+            return await self._service.ask(self._carry, verb, data, request)
 
         carry.__doc__ = verb.about
         return carry
 
-    async def _insert(self, verb: Verb, data: bytes, caller: Caller) -> Response:
+    async def _insert(self, verb: Verb, data: bytes, request: Request) -> Response:
         """What comes at the same moment shares a transaction."""
+        caller = caller_of(request)
         arguments = self._arguments(verb, data)
         if arguments.pop("now") is not None:
-            return await self._service.ask(self._carry, verb, data, caller)
+            return await self._service.ask(self._carry, verb, data, request)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
         seen = Seen(self._app.store, caller) if caller.only else None
         if seen is not None:
@@ -121,8 +122,10 @@ class StoreRoutes:
             await self._service.ask(seen.hide_holders, stored)
         return _told(stored)
 
-    def _carry(self, verb: Verb, data: bytes, caller: Caller) -> Response:
-        arguments = self._arguments(verb, data)
+    def _carry(self, verb: Verb, data: bytes, request: Request) -> Response:
+        caller, arguments = caller_of(request), self._arguments(verb, data)
+        if verb.name in NOTED:
+            changed(request, after=arguments)
         positional = [arguments.pop(name) for name in verb.positional]
         try:
             return _told(seen_by(caller, self._app.store, verb.name)(*positional, **arguments))

@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64decode, b64encode
-from binascii import Error as NoBase64
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, TypeAlias
@@ -246,5 +245,5 @@ def _body(said: Publication) -> Any:
         return said.body
     try:
         return b64decode(said.base64, validate=True)
-    except NoBase64 as error:
+    except ValueError as error:
         raise InvalidArguments(f"base64: {error}") from None

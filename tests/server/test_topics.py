@@ -15,7 +15,7 @@ from mainspring import Mainspring
 from mainspring.durations import SECOND
 from mainspring.job import Now
 from mainspring.posts import KEPT
-from mainspring.server import protocol, topics
+from mainspring.server import together, topics
 from tests.server.conftest import Http, Running, until
 from tests.server.test_events import events
 
@@ -214,7 +214,7 @@ def test_a_slow_subscriber_is_cut_off_and_told_and_others_are_not_held_up(
 def test_who_reads_nothing_at_all_is_hung_up_on(
     server: Running, app: Mainspring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "SLOWEST_READER", 0.2)
+    monkeypatch.setattr(together, "SLOWEST_READER", 0.2)
     client = slow_reader(server.port)
     until(lambda: app.opened.relay.listeners == 1)
     flood(app, "t")
