@@ -64,18 +64,17 @@ from mainspring.task import AsyncTask, BatchTask, SyncTask, Task
 from mainspring.topics import Post, Subscription, Topics
 
 if TYPE_CHECKING:
-    from mainspring.client import AsyncClient, Client
+    from mainspring.client import AsyncClient as AsyncClient
+    from mainspring.client import Client as Client
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Affected",
-    "AsyncClient",
     "AsyncTask",
     "Audit",
     "BatchTask",
     "Cancel",
-    "Client",
     "ConfigError",
     "Context",
     "Deed",

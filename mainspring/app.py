@@ -20,12 +20,14 @@ from mainspring.engines import open_store, store_url
 from mainspring.errors import (
     InvalidArguments,
     InvalidState,
+    KeyRefused,
     PayloadTooLarge,
     TaskError,
     UnknownJob,
 )
 from mainspring.events import Bus, Enqueued
 from mainspring.handle import Job, Reader
+from mainspring.intake import Intake
 from mainspring.job import Inserted, NewJob, Record, identity
 from mainspring.leases import Leases
 from mainspring.locate import locate
@@ -34,7 +36,6 @@ from mainspring.operations import Id, Operations
 from mainspring.options import Options, text
 from mainspring.pull import Queue
 from mainspring.registry import HERE, Tasks
-from mainspring.relay import Relay
 from mainspring.results import Waiter
 from mainspring.sizes import Size
 from mainspring.store import Store
@@ -157,10 +158,12 @@ class Mainspring(Operations):
         """A queue to publish to and consume from by hand. Does no I/O."""
         return Queue(self, text(name, "queue"), body)
 
-    def asgi(self, *, hosts: Sequence[str] = (), keys: bool | None = None) -> Asgi:
+    def asgi(
+        self, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+    ) -> Asgi:
         """The server as an ASGI application, for requests to loopback hosts and `hosts`, with a key
         as soon as there is one (True: always, False: never). `ConfigError` without its extra."""
-        return application(self, hosts, keys)
+        return application(self, hosts, keys, synap)
 
     def on(self, event: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of this kind in this process; call the answer to stop."""
@@ -267,6 +270,11 @@ class Mainspring(Operations):
         return self._open().waiter
 
     @property
+    def intake(self) -> Intake[NewJob[Any], Inserted]:
+        """Who makes one insert of what coroutines bring at the same moment."""
+        return self._open().intake
+
+    @property
     def leases(self) -> Leases:
         """Who keeps the leases of messages."""
         return self._open().leases
@@ -277,9 +285,9 @@ class Mainspring(Operations):
         return Topics(self)
 
     @property
-    def relay(self) -> Relay:
-        """Who reads what is published on topics."""
-        return self._open().relay
+    def opened(self) -> Opened:
+        """The store with what serves it in this process."""
+        return self._open()
 
     def reader(self, task: str) -> Reader | None:
         """The task of that name, if it is declared here."""
@@ -292,7 +300,7 @@ class Mainspring(Operations):
         self._weigh(jobs)
         inserted = self.store.insert(jobs, connection=tx)
         known = _known(inserted)
-        records = self._read(known) if known else []
+        records = self._standing(known) if known else []
         return self._handles(jobs, inserted, records, tx is not None, task)
 
     async def aput(
@@ -301,15 +309,11 @@ class Mainspring(Operations):
         """The async twin of `put`."""
         if tx is not None:
             return await self._put_within(jobs, tx, task)
-        inserted = await self.atake(jobs)
-        known = _known(inserted)
-        records = await self._aread(known) if known else []
-        return self._handles(jobs, inserted, records, False, task)
-
-    async def atake(self, jobs: Sequence[NewJob[Any]]) -> list[Inserted]:
-        """Store the jobs together with what others bring at this moment: the store's answers."""
         self._weigh(jobs)
-        return await self._open().intake.insert(jobs)
+        inserted = await self.intake.insert(jobs)
+        known = _known(inserted)
+        records = await self._astanding(known) if known else []
+        return self._handles(jobs, inserted, records, False, task)
 
     async def _put_within(
         self, jobs: Sequence[NewJob[Any]], tx: Any, task: Task[..., Any] | None
@@ -323,6 +327,15 @@ class Mainspring(Operations):
         return self.store.get(ids)
 
     _aread = in_thread(_read)
+
+    def _standing(self, ids: list[bytes]) -> list[Record | None]:
+        """How jobs stand that were there already, as far as one may know."""
+        try:
+            return self.store.get(ids)
+        except KeyRefused:
+            return [None] * len(ids)
+
+    _astanding = in_thread(_standing)
 
     def _found(self, id: Id, record: Record | None, task: Task[..., Any] | None) -> Job[Any]:
         if record is None:

@@ -14,9 +14,9 @@ Asgi: TypeAlias = Callable[
 """An ASGI application, as frameworks mount it and servers run it."""
 
 
-def application(app: object, hosts: Sequence[str], keys: bool | None) -> Asgi:
+def application(app: object, hosts: Sequence[str], keys: bool | None, synap: bool) -> Asgi:
     """The ASGI application over this app; `ConfigError` where the extra `server` is missing."""
-    made: Asgi = server("application").application(app, hosts=hosts, keys=keys)
+    made: Asgi = server("application").application(app, hosts=hosts, keys=keys, synap=synap)
     return made
 
 

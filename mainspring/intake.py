@@ -1,9 +1,9 @@
-"""Intake: one thread that turns concurrent async enqueues into one insert (a group commit)."""
+"""Intake: one thread that stores together what coroutines bring at once (a group commit)."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mainspring.errors import (
     InvalidState,
@@ -12,36 +12,39 @@ from mainspring.errors import (
     QueueFull,
     StoreUnavailable,
 )
-from mainspring.job import Inserted, NewJob
-from mainspring.store import Store
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
 
-Jobs = Sequence[NewJob[Any]]
+T = TypeVar("T")
+A = TypeVar("A")
 
 LARGEST_BATCH = 1000
 """Jobs in one transaction, unless one caller alone brings more."""
 
 
-class Intake:
-    """Stores what coroutines bring. Its thread starts with the first of them."""
+class Intake(Generic[T, A]):
+    """Stores what coroutines bring, by a verb that answers each thing. Its thread starts with the
+    first of them. What is not `repeatable` is asked of the store once, whatever came of it."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(
+        self, store: Callable[[Sequence[T]], Sequence[A]], name: str, *, repeatable: bool
+    ) -> None:
         self._store = store
         self._name = name
+        self._repeatable = repeatable
         self._lock = threading.Lock()
-        self._brought: dict[AbstractEventLoop, list[_Wish]] = {}
-        self._wishes: SimpleQueue[list[_Wish] | None] = SimpleQueue()
+        self._brought: dict[AbstractEventLoop, list[_Wish[T, A]]] = {}
+        self._wishes: SimpleQueue[list[_Wish[T, A]] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    async def insert(self, jobs: Jobs) -> list[Inserted]:
-        """As the store's `insert`. Cancelled, it may still happen; repeating it is safe."""
+    async def insert(self, things: Sequence[T]) -> list[A]:
+        """As the store's verb. Cancelled, it may still happen."""
         from asyncio import get_running_loop
 
         loop = get_running_loop()
-        wish = _Wish(jobs, loop, loop.create_future())
+        wish: _Wish[T, A] = _Wish(things, loop, loop.create_future())
         with self._lock:  # so that nothing is put behind the mark that ends the thread
             if self._thread is None or self._closed:
                 self._start()
@@ -72,8 +75,7 @@ class Intake:
     def _start(self) -> None:
         if self._closed:
             raise InvalidState("the app was closed")
-        name = f"{self._name} intake"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -81,14 +83,14 @@ class Intake:
             self._carry_out(wishes)
             _answer(wishes)
 
-    def _next(self) -> "list[_Wish]":
+    def _next(self) -> "list[_Wish[T, A]]":
         """All that wait, up to a batch; nothing when the app is closed."""
         brought = self._wishes.get()
-        wishes: list[_Wish] = []
+        wishes: list[_Wish[T, A]] = []
         count = 0
         while brought is not None:
             wishes += brought
-            count += sum(len(wish.jobs) for wish in brought)
+            count += sum(len(wish.things) for wish in brought)
             if count >= LARGEST_BATCH:
                 return wishes
             try:
@@ -99,11 +101,15 @@ class Intake:
             self._wishes.put(None)
         return wishes
 
-    def _carry_out(self, wishes: "list[_Wish]") -> None:
+    def _carry_out(self, wishes: "list[_Wish[T, A]]") -> None:
+        stored: Sequence[A | None]
         try:
-            inserted = self._store.insert([job for wish in wishes for job in wish.jobs])
+            stored = self._store([thing for wish in wishes for thing in wish.things])
         except Exception as error:
             partly = isinstance(error, PartlyUnavailable)
+            if isinstance(error, PartlyUnavailable) and not self._repeatable:
+                _hand_out(wishes, error.answer, error)
+                return
             if len(wishes) == 1 or (isinstance(error, StoreUnavailable) and not partly):
                 for wish in wishes:
                     wish.outcome = error
@@ -111,38 +117,46 @@ class Intake:
             # One wish spoils the whole transaction: each gets its own, and its own answer. But a
             # queue that is full, and may be for long, leaves those for others together.
             full = error.queue if isinstance(error, QueueFull) else None
-            others = [wish for wish in wishes if full and not _names(wish.jobs, full)]
+            others = [wish for wish in wishes if full and not _names(wish.things, full)]
             if others:
                 self._carry_out(others)
             for wish in wishes:
                 if wish not in others:
                     self._carry_out([wish])
             return
-        at = 0
-        for wish in wishes:
-            wish.outcome = inserted[at : at + len(wish.jobs)]
-            at += len(wish.jobs)
+        _hand_out(wishes, stored, None)
 
 
-class _Wish:
-    __slots__ = ("answer", "jobs", "loop", "outcome")
+class _Wish(Generic[T, A]):
+    __slots__ = ("answer", "loop", "outcome", "things")
 
     def __init__(
-        self, jobs: Jobs, loop: "AbstractEventLoop", answer: "Future[list[Inserted]]"
+        self, things: Sequence[T], loop: "AbstractEventLoop", answer: "Future[list[A]]"
     ) -> None:
-        self.jobs = jobs
+        self.things = things
         self.loop = loop
         self.answer = answer
-        self.outcome: list[Inserted] | Exception = MainspringError("not carried out")
+        self.outcome: list[A] | Exception = MainspringError("not carried out")
 
 
-def _names(jobs: Jobs, queue: str) -> bool:
-    return any(job.queue == queue for job in jobs)
+def _names(things: Sequence[Any], queue: str) -> bool:
+    return any(job.queue == queue for job in things)
 
 
-def _answer(wishes: list[_Wish]) -> None:
+def _hand_out(
+    wishes: list[_Wish[T, A]], answers: Sequence[A | None], error: Exception | None
+) -> None:
+    """To each what was answered for its things; the error where one is missing."""
+    at = 0
+    for wish in wishes:
+        mine = [each for each in answers[at : at + len(wish.things)] if each is not None]
+        at += len(wish.things)
+        wish.outcome = mine if error is None or len(mine) == len(wish.things) else error
+
+
+def _answer(wishes: list[_Wish[T, A]]) -> None:
     """Wake every event loop once, however many wait on it."""
-    by_loop: dict[AbstractEventLoop, list[_Wish]] = {}
+    by_loop: dict[AbstractEventLoop, list[_Wish[T, A]]] = {}
     for wish in wishes:
         by_loop.setdefault(wish.loop, []).append(wish)
     for loop, answered in by_loop.items():
@@ -152,7 +166,7 @@ def _answer(wishes: list[_Wish]) -> None:
             continue  # the loop was closed: nobody waits on it any more
 
 
-def _resolve(wishes: list[_Wish]) -> None:
+def _resolve(wishes: list[_Wish[T, A]]) -> None:
     for wish in wishes:
         if wish.answer.done():
             continue

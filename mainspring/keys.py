@@ -29,9 +29,11 @@ WRITTEN = re.compile(r"ms_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 class Permission(StrEnum):
-    """What a caller may do. `ADMIN` may all of it, `OPEN` is for everybody."""
+    """What a caller may do. `ADMIN` may all of it; `OPEN` is for everybody, `ANY` for whoever has a
+    key, whatever it is for."""
 
     OPEN = "open"
+    ANY = "any"
     READ = "read"
     ENQUEUE = "enqueue"
     WORK = "work"

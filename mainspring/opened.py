@@ -16,13 +16,15 @@ class Opened:
         self.pid = os.getpid()
         self.store = store
         self.waiter = Waiter(store, name)
-        self.intake = Intake(store, name)
+        self.intake = Intake(store.insert, f"{name} intake", repeatable=True)
+        self.posting = Intake(store.post, f"{name} publisher", repeatable=False)
         self.leases = Leases(store, name)
         self.relay = Relay(store, name)
 
     def close(self) -> None:
         """Store what was accepted, have the threads end, and let go of the store."""
         self.intake.close()
+        self.posting.close()
         self.leases.close()
         self.waiter.close()
         self.relay.close()

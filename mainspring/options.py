@@ -280,7 +280,7 @@ def headers_of(value: object, what: str) -> dict[str, str]:
 
 
 def _header(value: object, what: str) -> str:
-    """The value of a header: unlike a name, it may be empty and hold spaces of any kind."""
+    """Unlike a name, a header's value may be empty and hold spaces of any kind."""
     if not isinstance(value, str) or len(value) > LONGEST_KEY or "\0" in value:
         raise InvalidArguments(
             f"{what}: expected text up to {LONGEST_KEY} characters, got {value!r}"

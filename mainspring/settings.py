@@ -60,6 +60,7 @@ class Configuration:
     waits: int | None = None
     connections: int | None = None
     access_log: bool = False
+    synap: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -283,4 +284,5 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "waits": _whole(1_000_000),
     "connections": _whole(1_000_000),
     "access_log": _flag,
+    "synap": _flag,
 }

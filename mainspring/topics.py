@@ -18,10 +18,11 @@ from mainspring.errors import (
     PayloadTooLarge,
     SlowSubscriber,
 )
+from mainspring.opened import Opened
 from mainspring.options import headers_of
 from mainspring.posts import Cursor, NewPost, Posted
 from mainspring.relay import PAGE, Inbox, Relay
-from mainspring.twins import in_thread
+from mainspring.results import tell
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,7 +35,7 @@ class Home(Protocol):
     """What topics need of the app they belong to."""
 
     @property
-    def relay(self) -> Relay: ...
+    def opened(self) -> Opened: ...
 
     max_payload: int
 
@@ -76,10 +77,15 @@ class Topics:
         It is stored when this returns. `PayloadTooLarge` beyond the app's `max_payload`. After a
         `StoreUnavailable` it may have been published nevertheless.
         """
-        [number] = self._home.relay.store.post([self.post(topic, body, headers)])
+        [number] = self._home.opened.store.post([self.post(topic, body, headers)])
         return number
 
-    apublish = in_thread(publish)
+    async def apublish(
+        self, topic: str, body: Any, *, headers: Mapping[str, str] | None = None
+    ) -> int:
+        """The async twin of `publish`; concurrent calls share a transaction."""
+        [number] = await self._home.opened.posting.insert([self.post(topic, body, headers)])
+        return number
 
     def post(self, topic: str, body: Any, headers: Mapping[str, str] | None = None) -> NewPost:
         """What `publish` stores."""
@@ -150,6 +156,8 @@ class Subscription:
         `SlowSubscriber` if more came than is kept for a subscription that does not take it; its
         `position` is where another one can go on.
         """
+        if self._arung is not None:
+            raise InvalidState("the subscription was entered by `async with`: expected aget")
         end = _end(timeout)
         while not self._pending:
             self._rung.clear()
@@ -187,7 +195,7 @@ class Subscription:
         if self._relay is not None and self._inbox is not None:
             self._relay.leave(self._inbox)
             self._inbox.end(InvalidState("the subscription was closed"))
-            self._inbox.wake()
+            tell([(self._inbox.loop, self._inbox.wake)])
 
     def __iter__(self) -> Iterator[Post]:
         while (post := self.get()) is not None:
@@ -217,7 +225,8 @@ class Subscription:
         try:
             await asyncio.to_thread(self._begin, self._arung.set, loop)
         except asyncio.CancelledError:
-            self.close()
+            # The thread may still wait for the store, and this loop must not.
+            loop.run_in_executor(None, self.close)
             raise
         return self
 
@@ -234,7 +243,7 @@ class Subscription:
     def _begin(self, wake: Callable[[], None], loop: "asyncio.AbstractEventLoop | None") -> None:
         if self._inbox is not None:
             raise InvalidState("the subscription was entered before; make another one")
-        self._relay = self._home.relay
+        self._relay = self._home.opened.relay
         self._inbox = Inbox(self.topics, wake, loop, self._knows)
         try:
             if self._after is None:
@@ -244,6 +253,8 @@ class Subscription:
             else:
                 self._read = self._told = self._after
                 self._read_kept(first=True)
+            if self._closed:  # whoever was to have it does not wait for it any more
+                self._relay.leave(self._inbox)
         except BaseException:
             self._relay.leave(self._inbox)
             raise

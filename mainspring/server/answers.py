@@ -277,14 +277,16 @@ class TasksPage(TasksTold, frozen=True, kw_only=True):
     next: int | None
 
 
-def tasks_page(records: Sequence[Record], total: int | None, limit: int) -> Response:
+def tasks_page(
+    records: Sequence[Record], next: int | None, total: int | None, limit: int
+) -> Response:
     """A page of jobs as an answer."""
     return answer(
         TasksPage(
             tasks=[task(record) for record in records],
             total=total,
             limit=limit,
-            next=records[-1].number if len(records) == limit else None,
+            next=next,
         )
     )
 

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
@@ -20,18 +21,21 @@ from mainspring.server.paths import Paths, open_paths
 from mainspring.server.queues import QueueRoutes
 from mainspring.server.service import Service
 from mainspring.server.store import StoreRoutes
+from mainspring.server.synap.routes import SynapRoutes
 from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
 from mainspring.server.topics import TopicRoutes
 from mainspring.server.workers import WorkerRoutes
 
 
-def application(app: Mainspring, *, hosts: Sequence[str] = (), keys: bool | None = None) -> ASGIApp:
+def application(
+    app: Mainspring, *, hosts: Sequence[str] = (), keys: bool | None = None, synap: bool = False
+) -> ASGIApp:
     """The ASGI application over this app, for requests to a loopback host or one of `hosts`; `keys`
-    as in `Terms`."""
+    and `synap` as in `Terms`."""
     if keys not in (True, False, None):
         raise InvalidArguments(f"keys: expected True, False or None, got {keys!r}")
-    return over(Service(app), Terms(hosts=texts(hosts, "hosts"), keys=keys))
+    return over(Service(app), Terms(hosts=texts(hosts, "hosts"), keys=keys, synap=synap))
 
 
 def over(service: Service, terms: Terms) -> ASGIApp:
@@ -42,13 +46,14 @@ def over(service: Service, terms: Terms) -> ASGIApp:
         yield
         service.close()
 
-    routes = routes_over(service)
-    paths = Paths(Router(routes, redirect_slashes=False, lifespan=lifespan))
+    routes = routes_over(service, synap=terms.synap)
+    router = Router(routes, redirect_slashes=False, default=_nothing, lifespan=lifespan)
+    paths = Paths(router)
     return Guard(paths, service, terms, open_paths(routes))
 
 
-def routes_over(service: Service) -> list[BaseRoute]:
-    """All that can be asked."""
+def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
+    """All that can be asked; of what is at the same path, what is there for Synap."""
     nouns = (
         TaskRoutes,
         EventRoutes,
@@ -61,5 +66,15 @@ def routes_over(service: Service) -> list[BaseRoute]:
         HealthRoutes,
     )
     routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
-    # What this library's engine says is no part of what is described to others.
-    return [*routes, *OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
+    # What this library's engine says, and what Synap's clients do, is described elsewhere.
+    routes += [*OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
+    if not synap:
+        return routes
+    first = SynapRoutes(service).routes()
+    taken = {getattr(route, "path", None) for route in first}
+    return [*first, *(each for each in routes if getattr(each, "path", None) not in taken)]
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    # By itself a router closes a WebSocket without a word.
+    raise HTTPException(404)

@@ -53,6 +53,8 @@ async def body(request: Request, decoder: Decoder[T]) -> T:
 async def bytes_of(request: Request, media_type: str, largest: int) -> bytes:
     """The body of a request, which must be of that type and size."""
     _take_only(media_type, header(request, b"content-type"))
+    if b"content-encoding" in request.scope[GIVEN]:
+        _take_nothing_packed(header(request, b"content-encoding"))
     return await _read(request, largest)
 
 

@@ -27,7 +27,9 @@ class Caller(Struct, frozen=True):
     def may(self, permission: Permission) -> bool:
         """Whether it has that permission."""
         held = self.permissions
-        return permission is Permission.OPEN or permission in held or Permission.ADMIN in held
+        if permission in held or Permission.ADMIN in held or permission is Permission.OPEN:
+            return True
+        return permission is Permission.ANY and bool(held)
 
     def require(self, permission: Permission) -> None:
         """`Problem` unless it has that permission."""

@@ -69,7 +69,6 @@ class Guard:
             await self._inner(scope, receive, send)
             return
         passage = Passage(self.keyring, receive, send)
-        began = time.perf_counter()
         try:
             if self._peers is not None:
                 self._peers.correct(scope)
@@ -88,7 +87,7 @@ class Guard:
             await _refuse(error, scope, receive, passage)
         finally:
             if access.wanted():
-                access.tell(scope, passage.status, time.perf_counter() - began)
+                access.tell(scope, passage.status, time.monotonic() - passage.began)
 
     def _admit(self, scope: Scope) -> None:
         if len(scope["path"]) + len(scope["query_string"]) > LONGEST_URL:
@@ -154,7 +153,7 @@ class Passage:
         self._keyring = keyring
         self._receive = receive
         self._send = send
-        self._looked = time.monotonic()
+        self.began = self._looked = time.monotonic()
 
     def send(self, message: Message) -> Awaitable[None]:
         """What the route says, if it is still to be heard."""

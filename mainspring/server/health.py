@@ -106,7 +106,7 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Response:
         """200 if the store answers, else 503 and why not: for what sends requests to servers."""
-        return self._verdict(caller_of(request), await self._service.ask(self._unready))
+        return self._verdict(caller_of(request), await self._service.ask(self.unready))
 
     def _verdict(
         self, caller: Caller, reasons: list[str], stats: Stats | UnsetType | None = UNSET
@@ -123,7 +123,8 @@ class HealthRoutes:
         )
         return answer(told, 503 if reasons else 200, SOON if reasons else None)
 
-    def _unready(self) -> list[str]:
+    def unready(self) -> list[str]:
+        """Why no request should come here, if there is a reason. Blocks."""
         if self._service.stopping:
             return ["the server stops"]
         try:
@@ -133,7 +134,7 @@ class HealthRoutes:
         return []
 
     def _judged(self, caller: Caller) -> tuple[list[str], Stats | None]:
-        if reasons := self._unready():
+        if reasons := self.unready():
             return reasons, None
         try:
             active = any(each.state == "running" for each in self._app.workers())

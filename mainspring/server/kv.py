@@ -156,8 +156,10 @@ class KeyValueRoutes:
             path("/kv/get", POST=read(self.get_many, body=Named, answers={200: Listed})),
             path("/kv/set", POST=enqueue(self.set_many, body=Values, answers={200: Versions})),
             path("/kv/delete", POST=enqueue(self.drop_many, body=Named, answers={200: Deleted})),
-            path(f"{one}/increment", POST=enqueue(self.add, body=Step, answers={200: Counted})),
-            path(f"{one}/touch", POST=enqueue(self.touch, body=Stay, answers={200: Found})),
+            path(
+                f"{one}/increment", POST=enqueue(self.add, body=Step | None, answers={200: Counted})
+            ),
+            path(f"{one}/touch", POST=enqueue(self.touch, body=Stay | None, answers={200: Found})),
             path(
                 one,
                 GET=read(self.get, answers={200: Found}),

@@ -18,18 +18,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mainspring.durations import SECOND, microseconds
-from mainspring.errors import IdConflict, InvalidArguments, LeaseLost, UnknownJob
+from mainspring.errors import IdConflict, InvalidArguments, LeaseLost, UniqueTaken, UnknownJob
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
 from mainspring.message import Message, receipt
 from mainspring.options import text
 from mainspring.pull import Queue
-from mainspring.server import asked
+from mainspring.server import asked, narrow
 from mainspring.server.answers import MILLISECOND, Shown, answer, value
 from mainspring.server.callers import Caller, caller_of
 from mainspring.server.desk import Desk
 from mainspring.server.paths import enqueue, path, read, work
 from mainspring.server.problems import Problem
+from mainspring.server.seen import Seen
 from mainspring.server.service import Service
 from mainspring.server.wishes import MOST_WISHES, Seconds, ids
 from mainspring.store import Traffic
@@ -229,7 +230,10 @@ class MessageRoutes:
                     answers={201: StoredOne | StoredMany, 200: StoredOne | StoredMany},
                 ),
             ),
-            path(f"{one}/consume", POST=work(self.consume, body=Consume, answers={200: Consumed})),
+            path(
+                f"{one}/consume",
+                POST=work(self.consume, body=Consume | None, answers={200: Consumed}),
+            ),
             path(f"{one}/ack", POST=work(self.ack, body=Ack, answers={200: Settled})),
             path(f"{one}/nack", POST=work(self.nack, body=Nack, answers={200: Nacked})),
             path(f"{one}/extend", POST=work(self.extend, body=Extend, answers={200: Extended})),
@@ -239,21 +243,28 @@ class MessageRoutes:
 
     async def publish(self, request: Request) -> Response:
         """Store a message, or all of a list; one that is there already is answered as it is."""
-        name = text(request.path_params["name"], "queue")
-        if not caller_of(request).knows(name):
-            raise Problem(403, "forbidden", f"expected a queue of this key's, got {name!r}")
+        name, caller = text(request.path_params["name"], "queue"), caller_of(request)
+        narrow.permit(caller, name)
         said = ASKED.read(request)
         asked_for = await asked.body(request, LETTERS)
         letters = [asked_for] if isinstance(asked_for, Letter) else asked_for
         key = asked.header(request, b"idempotency-key")
-        made = await self._jobs(self._app.queue(name), letters, key, caller_of(request).only)
+        made = await self._jobs(self._app.queue(name), letters, key, caller.only)
+        if caller.only:
+            await self._service.ask(Seen(self._app.store, caller).admit, made)
         try:
             stored = await self._app.aput(made)
+        except UniqueTaken:
+            if caller.only:
+                raise narrow.taken() from None
+            raise
         except IdConflict as error:
             if not key:
                 raise
             detail = f"expected the same request as before under this Idempotency-Key: {error}"
             raise Problem(422, "idempotency-key-reused", detail) from None
+        if caller.only:
+            narrow.hide_holders(caller, stored)
         status = 200 if all(job.repeated or job.duplicate for job in stored) else 201
         alone = isinstance(asked_for, Letter)
         with_position = said.position == "true" or (alone and said.position is UNSET)

@@ -24,6 +24,7 @@ from mainspring.server.problems import MEDIA_TYPE, ProblemShown
 SCHEMAS = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 KEY = "key"
+NEEDS = {Permission.OPEN: "", Permission.ANY: "Needs a key."}
 MEDIA = {Events: "text/event-stream", Page: "text/html"}
 """Answers that are no JSON."""
 
@@ -128,7 +129,7 @@ def _forms(operation: Operation) -> Iterator[Any]:
 def _operation(place: str, method: str, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     told = inspect.getdoc(operation.endpoint) or ""
     permission = operation.permission
-    needs = "" if permission is Permission.OPEN else f"Needs a key with `{permission}`."
+    needs = NEEDS.get(permission, f"Needs a key with `{permission}`.")
     summary, _, more = told.partition("\n")
     described: dict[str, Any] = {
         "operationId": _id(place, method),

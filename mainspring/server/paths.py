@@ -33,7 +33,8 @@ class Operation(Struct, frozen=True):
 
     `query` and `body` are the forms of what comes (None: nothing comes; a body that may be left
     out is a union with None), `answers` those of what goes out, by status: None for nothing,
-    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does.
+    `Events` and `Page` where it is no JSON. The endpoint's docstring tells what it does; `changes`
+    is False where it changes nothing though it is no GET.
     """
 
     permission: Permission
@@ -41,9 +42,11 @@ class Operation(Struct, frozen=True):
     query: type | None = None
     body: Any = None
     answers: Mapping[int, Any] = {}
+    changes: bool = True
 
 
 anybody = partial(Operation, Permission.OPEN)
+holder = partial(Operation, Permission.ANY)
 read = partial(Operation, Permission.READ)
 enqueue = partial(Operation, Permission.ENQUEUE)
 work = partial(Operation, Permission.WORK)
@@ -101,7 +104,8 @@ class Operations:
         request = Request(scope, receive, send)
         caller_of(request).require(operation.permission)
         response = await operation.endpoint(request)
-        if operation.permission is Permission.ADMIN and scope["method"] not in READING:
+        changes = operation.changes and scope["method"] not in READING
+        if operation.permission is Permission.ADMIN and changes:
             await record(request, response.status_code)
         await response(scope, receive, send)
 

@@ -50,7 +50,6 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (QueueFull, 429),
     (IdConflict, 409),
     (UniqueTaken, 409),
-    (QueueFull, 409),
     (VersionConflict, 409),
     (NotInteger, 409),
     (LeaseLost, 409),

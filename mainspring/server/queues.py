@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from msgspec.json import Decoder
 from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.job import Select, State
 from mainspring.operations import Affected
@@ -29,6 +28,7 @@ from mainspring.server.answers import (
 )
 from mainspring.server.callers import caller_of
 from mainspring.server.narrow import permit
+from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
@@ -158,11 +158,13 @@ class QueueRoutes:
             raise InvalidArguments("expected at least one setting, got none")
 
         def configured() -> QueueInfo:
-            _note(request, self._app, name, change)
+            was = next((info for info in self._app.queues() if info.name == name), None)
             info = self._app.configure(name, **given)
-            if change.paused is UNSET:
-                return info
-            return self._app.pause(name) if change.paused else self._app.resume(name)
+            if change.paused is not UNSET:
+                info = self._app.pause(name) if change.paused else self._app.resume(name)
+            before = None if was is None else _settings(was, change)
+            changed(request, before=before, after=_settings(info, change))
+            return info
 
         return await self._changed(await self._service.ask(configured))
 
@@ -186,10 +188,10 @@ class QueueRoutes:
         name, page = _name(request), PAGE.read(request)
         letters = Select(queues=(name,), states=(State.FAILED,))
         store = self._app.store
-        records = await self._service.ask(store.find, letters, limit=page.limit, after=page.after)
+        records, next = await self._service.ask(page_of, store, letters, page.limit, page.after)
         counts = await self._service.ask(store.counts)
         total = counts.get(name, {}).get(State.FAILED, 0)
-        return tasks_page(records, total, page.limit)
+        return tasks_page(records, next, total, page.limit)
 
     async def replay(self, request: Request) -> Response:
         """Make dead letters run again."""
@@ -241,19 +243,10 @@ def _permitted(request: Request) -> str:
     return name
 
 
-def _note(request: Request, app: Mainspring, name: str, change: Change) -> None:
-    """Have it written down what a change is about to replace."""
-    told = {field: value for field, value in asdict(change).items() if value is not UNSET}
-    was = next((info for info in app.queues() if info.name == name), None)
-    before = None if was is None else {field: _setting(was, field) for field in told}
-    changed(request, before=before, after=told)
-
-
-def _setting(info: QueueInfo, field: str) -> object:
-    value: Any = getattr(info, NAMES.get(field, field))
-    if field == "retry_delays":
-        return [f"{delay}us" for delay in value]
-    return f"{value}us" if field in READERS or field in NAMES else value
+def _settings(info: QueueInfo, change: Change) -> dict[str, Any]:
+    """Those settings of a queue that a change is about."""
+    shown = to_builtins(queue(info, None))
+    return {name: shown[name] for name in to_builtins(change)}
 
 
 def _unknown(name: str) -> Problem:

@@ -47,9 +47,9 @@ class Rates:
     def _put(self, who: str, full_at: float, now: float) -> None:
         self._full_at[who] = full_at
         if len(self._full_at) > MOST_BUCKETS:
-            self._full_at = {each: at for each, at in self._full_at.items() if at > now}
-            while len(self._full_at) > MOST_BUCKETS:
-                del self._full_at[next(iter(self._full_at))]
+            left = [pair for pair in self._full_at.items() if pair[1] > now]
+            # Half of them at most, so that this is not to be done again for long.
+            self._full_at = dict(left[-MOST_BUCKETS // 2 :])
 
 
 @lru_cache(10_000)

@@ -21,12 +21,15 @@ RECORDER = "mainspring.recorder"
 
 BEFORE, AFTER = "mainspring.before", "mainspring.after"
 
+LARGEST = 4000
+"""Bytes of JSON that are kept of what a change was, and was before."""
+
 log = logging.getLogger("mainspring.audit")
 
 
 def changed(request: Request, *, before: Any = None, after: Any = None) -> None:
     """Say what the request changed, for the line that tells of it."""
-    request.scope[BEFORE], request.scope[AFTER] = before, after
+    request.scope[BEFORE], request.scope[AFTER] = _told(before), _told(after)
 
 
 async def record(request: Request, status: int) -> None:
@@ -64,9 +67,23 @@ def _deed(request: Request, status: int) -> Deed:
         status=status,
         key=caller.key or None,
         address=client[0] if client else None,
-        before=msgspec.to_builtins(scope.get(BEFORE)),
-        after=msgspec.to_builtins(scope.get(AFTER)),
+        before=scope.get(BEFORE),
+        after=scope.get(AFTER),
     )
+
+
+def _told(value: Any) -> Any:
+    """What is said of a change, if it is no more than a line can hold."""
+    told = _said(msgspec.to_builtins(value))
+    size = len(msgspec.json.encode(told))
+    return told if size <= LARGEST else f"{size:,} bytes"
+
+
+def _said(value: Any) -> Any:
+    """The same without the fields that say nothing."""
+    if isinstance(value, dict):
+        return {name: _said(each) for name, each in value.items() if each is not None}
+    return value
 
 
 def _place(scope: Scope) -> str:

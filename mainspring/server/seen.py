@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from mainspring.cells import BEHIND_OWN, OWN, Add, Cell, Put
 from mainspring.dossier import Dossier
-from mainspring.errors import UniqueTaken, UnknownDependency
+from mainspring.errors import UnknownDependency
 from mainspring.job import (
     Changed,
     Claimed,
@@ -29,6 +29,7 @@ from mainspring.keys import Permission
 from mainspring.lifecycle import decide
 from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.server.callers import Caller
+from mainspring.server.narrow import permit, taken
 from mainspring.server.problems import Problem
 from mainspring.store import (
     Claim,
@@ -44,6 +45,7 @@ from mainspring.store import (
     Settings,
     Store,
     Traffic,
+    Wanted,
 )
 from mainspring.worker.verdict import lost
 
@@ -64,20 +66,21 @@ class Seen:
         """`Problem` if a queue is not to be used, or a job would replace what may be in another;
         `UnknownDependency` if a job waits for one that is not seen."""
         for queue in {job.queue for job in jobs}:
-            self._must_know(queue)
+            permit(self._caller, queue)
         if any(job.unique is not None and job.on_duplicate == "replace" for job in jobs):
-            _forbid("expected a key for all queues: a unique key may be held in any of them")
+            detail = "expected a key for all queues: a unique key may be held in any of them"
+            raise Problem(403, "forbidden", detail)
         own = {job.id for job in jobs}
         parents = list({edge.parent for job in jobs for edge in job.edges} - own)
         for id, record in zip(parents, self._store.get(parents) if parents else (), strict=True):
-            if record is not None and not self._knows(record.queue):
+            if record is None or not self._knows(record.queue):
                 raise UnknownDependency(f"a job waits for {UUID(bytes=id)}, which does not exist")
 
     def hide_holders(self, stored: Sequence[Inserted]) -> None:
-        """`UniqueTaken` if one of these is a job that is not seen, which holds a unique key."""
+        """A `Problem` if one of these is a job that is not seen, which holds a unique key."""
         holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
         if holders and None in self.get(holders):
-            raise UniqueTaken("a unique key is held by another job")
+            raise taken()
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
@@ -115,7 +118,7 @@ class Seen:
         now: Now | None = None,
     ) -> Pulse:
         for queue in presence.queues:
-            self._must_know(queue)
+            permit(self._caller, queue)
         pulse = self._store.heartbeat(presence, tokens, lease, notes, now=now)
         return replace(pulse, paused=tuple(filter(self._knows, pulse.paused)))
 
@@ -146,8 +149,12 @@ class Seen:
         return Changed() if mine is None else verb(mine)
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
-        self._must_know(queue)
+        permit(self._caller, queue)
         return self._store.configure(queue, settings)
+
+    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
+        known = {each.id for each in self.workers()}
+        return self._store.instruct([id for id in workers if id in known], wanted)
 
     # --- read -------------------------------------------------------------------------------
 
@@ -223,7 +230,7 @@ class Seen:
 
     def restore(self, dossiers: Sequence[Dossier]) -> int:
         for queue in {each.job.queue for each in dossiers}:
-            self._must_know(queue)
+            permit(self._caller, queue)
         return self._store.restore(dossiers)
 
     # --- entries ----------------------------------------------------------------------------
@@ -290,10 +297,6 @@ class Seen:
         if not self._has(key):
             _refuse("an entry", key)
 
-    def _must_know(self, queue: str) -> None:
-        if not self._knows(queue):
-            _refuse("a queue", queue)
-
 
 KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
 
@@ -313,8 +316,5 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
 
 
 def _refuse(what: str, name: str) -> NoReturn:
-    _forbid(f"expected {what} of a name that this key may use, got {name!a}")
-
-
-def _forbid(told: str) -> NoReturn:
+    told = f"expected {what} of a name that this key may use, got {name!a}"
     raise Problem(403, "forbidden", told)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from types import FrameType
 
 from uvicorn import Config, Server
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mainspring.app import Mainspring
 from mainspring.errors import ConfigError
 from mainspring.server.application import over
-from mainspring.server.protocol import Connection, Socket
+from mainspring.server.protocol import Connection
 from mainspring.server.service import Service
 from mainspring.server.terms import Terms, Tls, is_loopback
 
@@ -123,7 +124,7 @@ class HttpServer(Server):
         config = Config(
             over(self.service, terms),
             http=Connection,
-            ws=Socket,
+            ws=WebSocketsSansIOProtocol,
             ws_max_size=LARGEST_FRAME,
             ws_per_message_deflate=False,
             ws_ping_interval=PING,

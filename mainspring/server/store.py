@@ -19,9 +19,10 @@ from mainspring.job import NewJob
 from mainspring.keys import Permission
 from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
-from mainspring.server.callers import Caller, caller_of
-from mainspring.server.paths import Endpoint, Operation, anybody, path
-from mainspring.server.problems import SOON, Problem
+from mainspring.server.callers import caller_of
+from mainspring.server.paths import Endpoint, Operation, holder, path
+from mainspring.server.problems import Problem
+from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
 from mainspring.verbs import (
@@ -51,6 +52,15 @@ PERMISSIONS = {
     **dict.fromkeys(("dump", "restore", "migrate", "check"), Permission.ADMIN),
 }
 
+LOOKING = frozenset({"dump", "check"})
+"""What only those may ask who may do all, and changes nothing."""
+
+MUCH = 50_000
+"""Bytes of jobs that are looked at on a thread, lest other requests wait for it."""
+
+MOST_NOTED = 100
+"""Jobs that the line about a change names."""
+
 
 class StoreRoutes:
     """What can be asked of the store itself."""
@@ -62,13 +72,18 @@ class StoreRoutes:
     def routes(self) -> list[Route]:
         """Each path and method."""
         verbs = [
-            path(f"/store/{name}", POST=Operation(permission, self._carrying(VERBS[name])))
+            path(
+                f"/store/{name}",
+                POST=Operation(
+                    permission, self._carrying(VERBS[name]), changes=name not in LOOKING
+                ),
+            )
             for name, permission in PERMISSIONS.items()
         ]
         return [
             *verbs,
-            path("/store", GET=anybody(self.greet, answers={200: Greeting})),
-            path("/store/hints", GET=anybody(self.hints)),
+            path("/store", GET=holder(self.greet, answers={200: Greeting})),
+            path("/store/hints", GET=holder(self.hints)),
         ]
 
     async def greet(self, request: Request) -> Response:
@@ -79,10 +94,7 @@ class StoreRoutes:
         )
 
     async def hints(self, request: Request) -> Response:
-        """A line that tells of every commit, for whoever may do anything at all."""
-        caller = caller_of(request)
-        if not caller.permissions:
-            caller.require(Permission.READ)
+        """A line that tells of every commit."""
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
 
@@ -96,36 +108,42 @@ class StoreRoutes:
     def _carrying(self, verb: Verb) -> Endpoint:
         async def carry(request: Request) -> Response:
             data = await asked.bytes_of(request, MEDIA_TYPE, LARGEST_CALL)
-            caller = caller_of(request)
             if verb.name == "insert":
-                return await self._insert(verb, data, caller)
-            return await self._service.ask(self._carry, verb, data, caller)
+                return await self._insert(verb, data, request)
+            return await self._service.ask(self._carry, verb, data, request)
 
         carry.__doc__ = verb.about
         return carry
 
-    async def _insert(self, verb: Verb, data: bytes, caller: Caller) -> Response:
+    async def _insert(self, verb: Verb, data: bytes, request: Request) -> Response:
         """What comes at the same moment shares a transaction."""
-        arguments = self._arguments(verb, data)
+        caller = caller_of(request)
+        if len(data) > MUCH:
+            arguments = await self._service.ask(self._arguments, verb, data)
+        else:
+            arguments = self._arguments(verb, data)
         if arguments.pop("now") is not None:
-            return await self._service.ask(self._carry, verb, data, caller)
+            return await self._service.ask(self._carry, verb, data, request)
         jobs: Sequence[NewJob[Any]] = arguments["jobs"]
         seen = Seen(self._app.store, caller) if caller.only else None
         if seen is not None:
             await self._service.ask(seen.admit, jobs)
         try:
-            stored = await self._app.atake(jobs)
+            stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
             return _partly(error)
         if seen is not None:
             await self._service.ask(seen.hide_holders, stored)
         return _told(stored)
 
-    def _carry(self, verb: Verb, data: bytes, caller: Caller) -> Response:
+    def _carry(self, verb: Verb, data: bytes, request: Request) -> Response:
         arguments = self._arguments(verb, data)
+        if PERMISSIONS[verb.name] is Permission.ADMIN:
+            changed(request, after=_noted(arguments))
+        do = seen_by(caller_of(request), self._app.store, verb.name)
         positional = [arguments.pop(name) for name in verb.positional]
         try:
-            return _told(seen_by(caller, self._app.store, verb.name)(*positional, **arguments))
+            return _told(do(*positional, **arguments))
         except PartlyUnavailable as error:
             return _partly(error)
 
@@ -141,10 +159,26 @@ class StoreRoutes:
         return arguments
 
 
+def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What is written down of a call: which jobs, and nothing that is in them."""
+    noted: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == "dossiers":
+            noted[name] = len(value)
+        elif isinstance(value, msgspec.Struct):
+            noted |= {k: v for k, v in msgspec.structs.asdict(value).items() if v is not None}
+        elif value:
+            noted[name] = value
+    if "ids" in noted:
+        noted["ids"] = [id.hex() for id in noted["ids"][:MOST_NOTED]]
+    return noted
+
+
 def _told(value: object) -> Response:
     return Response(encode(value), media_type=MEDIA_TYPE)
 
 
 def _partly(error: PartlyUnavailable) -> Response:
+    """Whoever asked wants this answer now, and not a better one later."""
     partly = Partly(str(error), error.answer, list(error.missed))
-    return Response(encode(partly), 503, SOON, MEDIA_TYPE)
+    return Response(encode(partly), 503, media_type=MEDIA_TYPE)

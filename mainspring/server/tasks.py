@@ -27,8 +27,10 @@ from mainspring.server.answers import (
 )
 from mainspring.server.callers import Caller, caller_of
 from mainspring.server.narrow import there
+from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
+from mainspring.server.seen import Seen
 from mainspring.server.service import Service
 from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
 
@@ -107,7 +109,7 @@ class TaskRoutes:
         key, caller = asked.header(request, b"idempotency-key"), caller_of(request)
         new_jobs = jobs(wishes, self._app.tasks, key, caller.only)
         if caller.only:
-            await self._service.ask(narrow.permit_new, caller, self._app.store, new_jobs)
+            await self._service.ask(Seen(self._app.store, caller).admit, new_jobs)
         try:
             stored = await self._app.aenqueue_many(new_jobs)
         except UniqueTaken:
@@ -140,27 +142,27 @@ class TaskRoutes:
         }
         filter: Any = {name: values for name, values in chosen.items() if values}
         chosen_jobs = select((), filter)
-        records, total = await self._service.ask(
+        records, next, total = await self._service.ask(
             self._page, chosen_jobs, page, filter.keys() <= {"states", "queues"}, caller_of(request)
         )
-        return tasks_page(records, total, page.limit)
+        return tasks_page(records, next, total, page.limit)
 
     def _page(
         self, chosen: Select, page: Page, counted: bool, caller: Caller
-    ) -> tuple[list[Record], int | None]:
-        """The jobs, and how many there are on all pages, where that is counted."""
+    ) -> tuple[list[Record], int | None, int | None]:
+        """The jobs, where the next page is, and how many there are on all, where it is counted."""
         store = self._app.store
         counts = store.counts() if counted or caller.only else {}
         if caller.only:
             chosen = replace(chosen, queues=tuple(caller.known(chosen.queues or counts)))
             if not chosen.queues:
-                return [], 0
-        records = store.find(chosen, limit=page.limit, after=page.after)
+                return [], None, 0
+        records, next = page_of(store, chosen, page.limit, page.after)
         if not counted:
-            return records, None
+            return records, next, None
         queues = {*(chosen.queues or counts)} & {*counts}
         states = {*(chosen.states or State)}
-        return records, sum(counts[queue][state] for queue in queues for state in states)
+        return records, next, sum(counts[queue][state] for queue in queues for state in states)
 
     async def get(self, request: Request) -> Response:
         """A job as it stands."""

@@ -38,7 +38,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """`hosts` are names by which the server is reached. With `keys` everybody needs one, False:
     nobody does, None: as soon as there is one. What `proxies` say of who asks is believed. `rate`
     holds for each key and each address, `waits` for what waits by one key, `connections` for all
-    of them; each in one process. With `plain` other machines may come without TLS."""
+    of them; each in one process. With `plain` other machines may come without TLS,
+    with `synap` Synap's wire is spoken, too."""
 
     hosts: tuple[str, ...] = ()
     keys: bool | None = None
@@ -48,6 +49,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     connections: int = MOST_CONNECTIONS
     tls: Tls | None = None
     plain: bool = False
+    synap: bool = False
 
 
 def terms_of(settings: Configuration, address: str) -> Terms:
@@ -69,6 +71,7 @@ def terms_of(settings: Configuration, address: str) -> Terms:
         connections=settings.connections or (MOST_ALONE if alone else MOST_CONNECTIONS),
         tls=tls,
         plain=settings.insecure_no_tls,
+        synap=settings.synap,
     )
 
 

@@ -1,4 +1,5 @@
-"""Together: a transport that sends in one piece what is written in one round of the event loop.
+"""Together: a transport that sends in one piece what is written in one round of the event loop, and
+gives up a client that does not take it.
 
 A response is written as its head and then its body. Sent apart they cost two system calls here and
 may wake the client twice.
@@ -6,6 +7,10 @@ may wake the client twice.
 
 import asyncio
 from typing import Any
+
+SLOWEST_READER = 30.0
+LEAST_READ = 30_000
+"""Seconds in which a client has to take what waits for it, or so many bytes of it."""
 
 
 class Together:
@@ -15,6 +20,8 @@ class Together:
         self._transport = transport
         self._loop = loop
         self._held: list[bytes] = []
+        self._sent = self._goal = 0
+        self._looking = False
 
     def write(self, data: bytes) -> None:
         """Send it, at the latest in the loop's next round."""
@@ -28,9 +35,26 @@ class Together:
         self._transport.close()
 
     def _send(self) -> None:
-        if held := self._held:
-            self._held = []
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            data = held[0] if len(held) == 1 else b"".join(held)
+            self._sent += len(data)
+            self._transport.write(data)
+            if not self._looking and (left := self._transport.get_write_buffer_size()):
+                self._look_later(left)
+
+    def _look_later(self, left: int) -> None:
+        self._looking = True
+        self._goal = self._sent - left + min(left, LEAST_READ)
+        self._loop.call_later(SLOWEST_READER, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        if left := self._transport.get_write_buffer_size():
+            if self._sent - left < self._goal:
+                self._transport.abort()
+            else:
+                self._look_later(left)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

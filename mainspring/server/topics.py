@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64decode, b64encode
-from binascii import Error as NoBase64
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, TypeAlias
@@ -14,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mainspring import codec
 from mainspring.durations import moment
@@ -108,7 +107,7 @@ class TopicRoutes:
                 POST=enqueue(self.publish, body=Publication, answers={201: Published}),
             ),
             path("/topics/subscribe", GET=read(self.subscribe, query=Which, answers={200: Events})),
-            path("/topics/ws", GET=read(self.upgrade, query=Which)),
+            path("/topics/ws", GET=read(self.upgrade, query=Which, answers={101: None})),
             socket("/topics/ws", Permission.READ, self.talk),
         ]
 
@@ -139,11 +138,16 @@ class TopicRoutes:
             gone = asyncio.ensure_future(_gone(connection))
             try:
                 await asyncio.wait((telling, gone), return_when=asyncio.FIRST_COMPLETED)
-                if not gone.done():
+                if gone.done():
+                    gone.result()
+                else:
                     await connection.close(telling.result())
+            except WebSocketDisconnect:
+                return
             finally:
                 telling.cancel()
                 gone.cancel()
+                await asyncio.gather(telling, gone, return_exceptions=True)
 
     def _subscription(self, connection: HTTPConnection, seen: str) -> Subscription:
         which = WHICH.read(connection)
@@ -241,5 +245,5 @@ def _body(said: Publication) -> Any:
         return said.body
     try:
         return b64decode(said.base64, validate=True)
-    except NoBase64 as error:
+    except ValueError as error:
         raise InvalidArguments(f"base64: {error}") from None

@@ -4,6 +4,7 @@ It is the leader of a process group, and what it has started there ends with it.
 """
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -13,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from mainspring.durations import SECOND
 from mainspring.errors import ResultTooLarge
-from mainspring.job import Cancelled, Claimed, Failed, Outcome, Reason
+from mainspring.job import Cancelled, Claimed, Failed, Outcome, Reason, Snoozed
 from mainspring.worker.board import Why
 from mainspring.worker.capture import MOST, lines
 from mainspring.worker.command import LONGEST_TAIL, Command
@@ -34,6 +36,11 @@ PAUSE = 1.0
 """Seconds between two reports of what was written to stderr."""
 
 CHUNK = 1 << 16
+
+STARVED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""What says that it is the machine that has no room: the job is tried again at no cost."""
+
+LATER = 5 * SECOND
 
 
 class Call:
@@ -71,20 +78,13 @@ class Call:
 
     def run(self) -> Outcome | None:
         """Handle the job; None if nobody wants to know what came of it."""
-        began = time.monotonic()
-        limit = self._command.limit(self.job)
         try:
-            process = self._start()
+            with selectors.DefaultSelector() as ready:
+                return self._run(ready)
         except OSError as error:
+            if error.errno in STARVED:
+                return Snoozed(LATER, f"cannot be started: {error.strerror}")
             return self._failed("ProgramFailed", f"cannot be started: {error}")
-        if process is None:
-            return Cancelled("cancelled before it began") if self._why == Why.CANCEL else None
-        try:
-            self._converse(process, began + limit / 1_000_000 if limit else float("inf"))
-        finally:
-            status = self._reap(process)
-        self.took = int((time.monotonic() - began) * 1_000_000)
-        return self._outcome(status)
 
     def end(self, why: Why, patience: float = PATIENCE) -> None:
         """Tell the program to end, and kill it if it has not after so many seconds."""
@@ -100,6 +100,20 @@ class Call:
             self._send(signal.SIGKILL)
 
     # --- the process ------------------------------------------------------------------------
+
+    def _run(self, ready: selectors.BaseSelector) -> Outcome | None:
+        began = time.monotonic()
+        limit = self._command.limit(self.job)
+        process = self._start()
+        if process is None:
+            return Cancelled("cancelled before it began") if self._why == Why.CANCEL else None
+        try:
+            deadline = began + limit / 1_000_000 if limit else float("inf")
+            self._converse(process, ready, deadline)
+        finally:
+            status = self._reap(process)
+        self.took = int((time.monotonic() - began) * 1_000_000)
+        return self._outcome(status)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         """None if it is not to begin any more."""
@@ -140,7 +154,9 @@ class Call:
 
     # --- its pipes --------------------------------------------------------------------------
 
-    def _converse(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+    def _converse(
+        self, process: subprocess.Popen[bytes], ready: selectors.BaseSelector, deadline: float
+    ) -> None:
         """Give it the payload and take what it writes, until it has ended."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -149,7 +165,7 @@ class Call:
         self._left = memoryview(payload[1:] if payload[:1] == b"\0" else payload)
         for pipe in (process.stdin, process.stdout, process.stderr):
             os.set_blocking(pipe.fileno(), False)
-        with selectors.DefaultSelector() as ready, _end_of(process.pid) as end:
+        with _end_of(process.pid) as end:
             ready.register(process.stdin, selectors.EVENT_WRITE, self._write)
             ready.register(process.stdout, selectors.EVENT_READ, self._read_out)
             ready.register(process.stderr, selectors.EVENT_READ, self._read_err)

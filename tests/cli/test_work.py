@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from mainspring import Job, JobFailed, Mainspring, Retry, State
 from tests.cli.conftest import URL, Cli
 from tests.servers import postgres, redis
+from tests.servers.mainspring import server_url
 from tests.worker.conftest import eventually
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -275,6 +277,28 @@ def test_a_program_that_is_gone_is_a_failure_that_says_so(
     assert process.wait(30) == 0
 
 
+def test_a_machine_that_has_no_room_for_a_program_costs_no_attempt(
+    store: Mainspring, program: Start, here: Path
+) -> None:
+    jobs = [store.enqueue("wait", max_retries=0) for _ in range(30)]
+    program(
+        "--url",
+        URL,
+        "work",
+        "--exec",
+        "while ! test -e go; do sleep 0.05; done; echo went",
+        "--shell",
+        "--concurrency",
+        30,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
+    )
+    eventually(lambda: store.counts()["default"][State.SCHEDULED])
+    [late, *_] = store.find(states=State.SCHEDULED, limit=1)
+    assert seen(store, late).reason.startswith("cannot be started: Too many open files")
+    (here / "go").touch()
+    assert [job.result(30) for job in jobs] == ["went"] * 30
+
+
 # --- which jobs ----------------------------------------------------------------------------------
 
 
@@ -316,13 +340,14 @@ def test_as_many_run_at_once_as_was_said_and_no_more(
     assert [job.result(30) for job in jobs] == ["went"] * 5
 
 
-@pytest.mark.parametrize("engine", ["postgres", "redis"])
+@pytest.mark.parametrize("engine", ["postgres", "redis", "http"])
 def test_it_works_on_servers_too(engine: str, tmp_path: Path, work: Work) -> None:
-    url = (
-        postgres.in_folder(tmp_path)
-        if engine == "postgres"
-        else redis.in_folder(redis.redis_url(), tmp_path)
-    )
+    urls = {
+        "postgres": postgres.in_folder,
+        "redis": lambda folder: redis.in_folder(redis.redis_url(), folder),
+        "http": server_url,
+    }
+    url = urls[engine](tmp_path)
     with Mainspring(url) as store:
         job = store.enqueue("add", [1, 2])
         process = work("print(sum(json.load(sys.stdin)))", url=url)

@@ -57,12 +57,18 @@ class BadLine:
         self.faults: list[str | bytes] = []
         self.requests: list[bytes] = []
         self._to = port
+        self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
         self._listener.close()
+
+    def cut(self) -> None:
+        """Break off what is under way."""
+        while self._open:
+            self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         while True:
@@ -84,6 +90,7 @@ class BadLine:
                 client.sendall(fault)
             elif fault != "before":
                 with socket.create_connection(("127.0.0.1", self._to)) as server:
+                    self._open.append(server)
                     server.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
                     while part := server.recv(65536):
                         if fault is None:

@@ -1,6 +1,8 @@
 """What a client does when the server, or the way to it, is in trouble."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
@@ -180,6 +182,18 @@ def test_an_address_that_is_none_is_refused_in_words(url: str, told: str) -> Non
     assert "secret" not in str(raised.value)
 
 
+def test_what_is_not_installed_is_named_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "from mainspring import *\n"
+        "import mainspring\n"
+        "try:\n    mainspring.Client\n"
+        "except mainspring.ConfigError as error:\n    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'mainspring[client]'" in said.stdout
+
+
 def test_settings_that_do_not_fit_are_refused_in_words() -> None:
     with pytest.raises(ConfigError, match="api_key: expected up to 500"):
         Client(api_key="two words")
@@ -187,3 +201,34 @@ def test_settings_that_do_not_fit_are_refused_in_words() -> None:
         Client(retries=-1)
     with pytest.raises(InvalidArguments, match="timeout"):
         Client(timeout="soon")
+
+
+def test_a_key_opens_what_it_is_for(app: Mainspring, url: str) -> None:
+    made = app.keys.create("videos", ["read", "enqueue", "work"], only=["videos", "video:*"])
+    with Client(url, api_key=made.key) as client:
+        client.queue.publish("videos", 1)
+        message = client.queue.consume("videos")
+        assert message is not None
+        message.ack()
+        client.kv.set("video:1", "seen")
+        assert not client.kv.get("other").found
+        with pytest.raises(KeyRefused, match="queue"):
+            client.queue.publish("other", 1)
+        with pytest.raises(KeyRefused, match="admin"):
+            client.queue.purge_dead_letters("videos")
+    for key in ("ms_wrong", None):
+        with Client(url, api_key=key) as client, pytest.raises(KeyRefused):
+            client.kv.get("video:1")
+
+
+def test_many_wait_at_once_and_each_gets_its_own(url: str) -> None:
+    async def story() -> None:
+        async with AsyncClient(url) as client:
+            waiting = [
+                asyncio.ensure_future(client.queue.consume("q", timeout=30)) for _ in range(150)
+            ]
+            await client.queue.publish_many("q", range(150))
+            taken = [message.message for message in await asyncio.gather(*waiting) if message]
+            assert sorted(taken) == list(range(150))
+
+    asyncio.run(story())

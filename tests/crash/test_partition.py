@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.crash.history import read
 from tests.crash.judge import judge
 from tests.crash.network import Network, network
 from tests.crash.workload import note
+from tests.servers.mainspring import Server as HttpServer
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as Postgres
 from tests.servers.redis import Server, redis_program, valkey_program
@@ -43,6 +45,18 @@ def postgres(net: Network) -> Iterator[str]:
         server.stop()
 
 
+@contextmanager
+def http(net: Network) -> Iterator[str]:
+    with TemporaryDirectory() as folder:
+        options = ("--insecure-no-auth", "--insecure-no-tls")
+        host, within = net.address("server"), net.within("server")
+        server = HttpServer(f"sqlite:///{folder}/jobs.db", *options, host=host, within=within)
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
 def _redis(net: Network, program: Path) -> Iterator[str]:
     options = ("--protected-mode", "no")
     host, within = net.address("server"), net.within("server")
@@ -53,7 +67,7 @@ def _redis(net: Network, program: Path) -> Iterator[str]:
         server.remove()
 
 
-@pytest.mark.parametrize("server", [postgres, redis, valkey])
+@pytest.mark.parametrize("server", [postgres, redis, valkey, http])
 def test_a_machine_cut_off_for_three_leases_loses_and_doubles_nothing(
     tmp_path: Path, server: Callable[[Network], Iterator[str]]
 ) -> None:

@@ -1,6 +1,7 @@
 """The server as tests use it: the real one on a free port, in a thread, with a client."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -78,13 +79,26 @@ def app(tmp_path: Path, gate: Gate) -> Iterator[Mainspring]:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, app: Mainspring, terms: Terms | None = None) -> None:
-        self._listener = listen("127.0.0.1", 0)
+    def __init__(self, app: Mainspring, terms: Terms | None = None, port: int = 0) -> None:
+        self._listener = listen("127.0.0.1", port)
         self.port: int = self._listener.getsockname()[1]
         self._server = HttpServer(app, terms)
         self.service = self._server.service
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()
+
+    def little_is_kept_on_the_way(self) -> None:
+        """What a client does not read waits in the server from now on, not in the kernel."""
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
+
+    def coroutines(self) -> int:
+        """How many run in it, whatever they do."""
+        until(lambda: self._server.started)
+        return len(asyncio.all_tasks(self._server.servers[0].get_loop()))
 
     def stop(self) -> None:
         self._server.should_exit = True

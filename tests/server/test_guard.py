@@ -1,6 +1,7 @@
 """What a page of another site can do through a browser: nothing."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from mainspring import InvalidArguments, Mainspring
-from tests.server.conftest import Http
+from tests.server.conftest import PROBLEM, Http, Running
+from tests.server.hostile import CHUNKED, CHUNKS, SOCKET, TALK, get, post
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,14 +56,60 @@ def test_a_page_of_this_very_origin_is_let_in(http: Http) -> None:
     http.told(201, "POST", "/tasks", json={"type": "echo"}, headers=headers)
 
 
-def test_every_answer_tells_browsers_to_be_careful(http: Http) -> None:
-    for path in ("/tasks", "/stats", "/nowhere", "/tasks?limit=0", "/health"):
-        headers = http.get(path).headers
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-        assert headers["referrer-policy"] == "no-referrer"
-        assert headers["cache-control"] == "no-store"
-        assert not {"access-control-allow-origin", "server"} & headers.keys()
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [
+        (200, get()),
+        (200, get(line=b"HEAD /queues HTTP/1.1")),
+        (503, get(line=b"GET /health HTTP/1.0")),
+        (200, get(line=b"GET /docs HTTP/1.1")),
+        (200, get(line=b"GET /topics/subscribe?topics=t HTTP/1.1")),
+        (201, post(CHUNKED, CHUNKS)),
+        (400, b"\0\r\n\r\n"),
+        (400, b"GET /queues HTTP/1.1\r\n\r\n"),
+        (400, post(b"Content-Length: 1\r\n", b"{")),
+        (403, get(b"Origin: https://evil.example\r\n")),
+        (404, get(line=b"GET /nowhere HTTP/1.1")),
+        (404, get(line=b"HEAD /nowhere HTTP/1.1")),
+        (404, get(SOCKET, b"GET /nowhere HTTP/1.1")),
+        (405, get(line=b"PUT /tasks HTTP/1.1")),
+        (408, post(b"Content-Length: 9\r\n", b"{")),
+        (413, post(b"Content-Length: 100000000\r\n", b"{")),
+        (414, get(line=b"GET /tasks?tag=" + b"t" * 8_000 + b" HTTP/1.1")),
+        (415, get(b"Content-Length: 0\r\n", b"POST /tasks HTTP/1.1")),
+        (421, get().replace(b"localhost", b"evil.example")),
+        (422, get(line=b"GET /tasks?limit=0 HTTP/1.1")),
+        (426, get(SOCKET.replace(b"Key", b"No"), TALK)),
+        (426, get(SOCKET.replace(b"13", b"7"), TALK)),
+        (403, get(SOCKET + b"Origin: https://evil.example\r\n", TALK)),
+        (101, get(SOCKET, TALK)),
+        (431, get(b"X: x\r\n" * 101)),
+        (431, get(b"X: " + b"x" * 33_000 + b"\r\n")),
+    ],
+)
+def test_every_answer_tells_browsers_to_be_careful(
+    server: Running, monkeypatch: pytest.MonkeyPatch, status: int, asked: bytes
+) -> None:
+    monkeypatch.setattr("mainspring.server.asked.SLOWEST_BODY", 0.05)
+    with socket.create_connection(("127.0.0.1", server.port), 20) as client:
+        client.sendall(asked)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            data = client.recv(65536)
+            assert data
+            answer += data
+    first, *lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert int(first.split()[1]) == status
+    headers = httpx.Headers(dict(line.split(": ", 1) for line in lines))
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; frame-ancestors 'none'")
+    assert policy.partition("frame-ancestors 'none'")[2] == "" or b"/docs" in asked
+    assert not {"access-control-allow-origin", "server", "set-cookie"} & headers.keys()
+    if status >= 400 and b"/health" not in asked:
+        assert headers["content-type"] == PROBLEM
 
 
 def test_mounted_it_answers_for_the_hosts_it_is_told(app: Mainspring) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mainspring import Mainspring
-from tests.server.conftest import Http, until
+from tests.server.conftest import Http, Running, until
 
 NASTY = "/%0A%1b%5B31m%7F%C2%9B%E2%80%A8fake"
 
@@ -99,9 +99,30 @@ def test_each_change_leaves_a_line_that_stays(
         (boss.id, "boss", "127.0.0.1")
     }
     assert deeds[0].before is None
-    assert deeds[1].before == {"paused": False, "aging": "120000000us"}
-    assert deeds[1].after == {"paused": True, "aging": "3m"}
-    assert deeds[3].after == made
+    assert deeds[1].before == {"paused": False, "aging": 120_000}
+    assert deeds[1].after == {"paused": True, "aging": 180_000}
+    assert deeds[3].after == {name: said for name, said in made.items() if said is not None}
     told = lines(heard, "mainspring.audit")
     assert [line["what"] for line in told] == [deed.what for deed in deeds]
     assert told[1]["before"] == deeds[1].before
+
+
+def test_a_change_by_way_of_the_store_leaves_its_arguments(
+    server: Running, app: Mainspring
+) -> None:
+    job = app.enqueue("echo", queue="mail", delay="1h")
+    with Mainspring(f"http://127.0.0.1:{server.port}") as remote:
+        remote.pause("mail")
+        remote.cancel(job.id, reason="enough")
+        remote.delete(queues=[f"queue-{n}-{'x' * 200}" for n in range(50)])
+        remote.counts()
+    deeds = list(app.audit.since("1m"))
+    assert [deed.what for deed in deeds] == [
+        "POST /store/configure",
+        "POST /store/cancel",
+        "POST /store/delete",
+    ]
+    assert deeds[0].after == {"queue": "mail", "settings": {"paused": True}}
+    assert deeds[1].after["reason"] == "enough"
+    assert deeds[2].after.endswith(" bytes")
+    assert {deed.name for deed in deeds} == {"everybody"}

@@ -14,7 +14,8 @@ import pytest
 
 from mainspring import ConfigError, Mainspring
 from mainspring.server.guard import HEADERS, POLICY, Guard
-from mainspring.server.rates import source
+from mainspring.server.problems import Problem
+from mainspring.server.rates import MOST_BUCKETS, Rates, source
 from mainspring.server.serve import tls_context
 from mainspring.server.service import Service
 from mainspring.server.terms import Rate, Terms, Tls
@@ -238,6 +239,15 @@ def test_addresses_of_one_network_of_ipv6_are_one() -> None:
     assert source("2001:db8::1") == source("2001:db8::ffff:0:1")
     assert source("2001:db8:0:1::1") != source("2001:db8::1")
     assert source("::ffff:192.0.2.1") == source("192.0.2.1") == "192.0.2.1"
+
+
+def test_strangers_without_number_take_no_memory_without_end() -> None:
+    rates = Rates(Rate(1, 3600.0))
+    for n in range(MOST_BUCKETS + 1):
+        rates.take(str(n))
+    with pytest.raises(Problem):
+        rates.take(str(n))
+    rates.take("0")
 
 
 # --- how many -------------------------------------------------------------------------------------

@@ -293,3 +293,24 @@ def test_settings_of_the_environment_count(
     assert "other.db" in program.said
     assert len(_pids(program, 2)) == 2
     assert (tmp_path / "other.db").exists()
+
+
+def test_synaps_wire_is_spoken_by_each_process_where_it_is_asked_for(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "mainspring.toml").write_text('url = "sqlite:///jobs.db"\nserver_processes = 2')
+    program = start("serve", "--synap", "--port", "0")
+    for n in range(10):
+        with client(program) as http:  # each connection may come to another process
+            payload = {"key": "n", "client_id": "t"}
+            for command in ("transaction.multi", "kv.incr", "transaction.exec"):
+                body = {"command": command, "request_id": "1", "payload": payload}
+                told = http.told(200, "POST", "/api/v1/command", json=body)
+                assert told["success"], told
+            assert told["payload"]["results"] == [{"value": n + 1}]
+    assert program.stop() == 0
+    (tmp_path / "mainspring.toml").write_text('url = "sqlite:///jobs.db"\nsynap = true')
+    program = start("serve", "--port", "0")
+    with client(program) as http:
+        assert http.told(200, "GET", "/queue/list") == {"queues": []}
+    assert program.stop() == 0

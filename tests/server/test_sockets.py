@@ -4,12 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from mainspring import Mainspring
 from mainspring.server.callers import CALLER
 from mainspring.server.guard import Guard
 from mainspring.server.service import Service
 from mainspring.server.terms import Terms
+from tests.server.conftest import PROBLEM, Http, Running, until
 
 
 async def asked(
@@ -73,3 +76,38 @@ def test_who_has_a_key_gets_to_the_route(app: Mainspring) -> None:
     told, caller = asyncio.run(asked(app, headers))
     assert caller == "n"
     assert [message["type"] for message in told] == ["websocket.accept"]
+
+
+def test_a_socket_is_refused_as_all_else_is(server: Running, app: Mainspring) -> None:
+    app.keys.create("n", ["read"])
+    url = f"ws://127.0.0.1:{server.port}/topics/ws?topics=t"
+    worker = {"Authorization": f"Bearer {app.keys.create('w', ['work']).key}"}
+    for headers, status in (({}, 401), (worker, 403)):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(url, proxy=None, additional_headers=headers)
+        told = refused.value.response
+        assert told.status_code == status
+        assert told.headers["content-type"] == PROBLEM
+        assert told.headers["x-content-type-options"] == "nosniff"
+        assert told.headers["cache-control"] == "no-store"
+        assert ("www-authenticate" in told.headers) == (status == 401)
+
+
+def test_a_socket_hears_nothing_more_when_its_key_is_revoked(
+    server: Running, http: Http, app: Mainspring
+) -> None:
+    boss, key = app.keys.create("boss", ["admin"]), app.keys.create("n", ["read"])
+    headers = {"Authorization": f"Bearer {key.key}"}
+    url = f"ws://127.0.0.1:{server.port}/topics/ws?topics=t"
+    with connect(url, proxy=None, additional_headers=headers) as socket:
+        assert '"connected"' in socket.recv(timeout=10)
+        app.topics.publish("t", 1)
+        assert '"body":1' in socket.recv(timeout=10)
+        app.keys.revoke(key.id)
+        until(lambda: http.get("/tasks", headers=headers).status_code == 401)
+        http.headers["Authorization"] = f"Bearer {boss.key}"
+        http.told(201, "POST", "/topics/t/publish", json={"body": 2})
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008

@@ -15,7 +15,7 @@ from mainspring import Mainspring
 from mainspring.durations import SECOND
 from mainspring.job import Now
 from mainspring.posts import KEPT
-from mainspring.server import protocol
+from mainspring.server import together, topics
 from tests.server.conftest import Http, Running, until
 from tests.server.test_events import events
 
@@ -117,6 +117,17 @@ def test_a_stream_goes_on_where_it_broke_off(http: Http) -> None:
         assert bodies(found, 3) == [2, 4, 5]
 
 
+def test_a_quiet_stream_tells_how_far_it_is(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that who comes back after a long silence is not told that posts for others are gone."""
+    monkeypatch.setattr(topics, "SILENCE", 0.05)
+    with http.stream("GET", "/topics/subscribe?topics=t") as answer:
+        lines = answer.iter_lines()
+        assert "event: connected" in lines
+        number = publish(http, "other", 1)
+        assert f"id: {number}" in lines
+        assert next(lines) == ": still here"
+
+
 def test_who_comes_back_too_late_is_told_how_many_are_gone(
     http: Http, server: Running, app: Mainspring
 ) -> None:
@@ -203,11 +214,11 @@ def test_a_slow_subscriber_is_cut_off_and_told_and_others_are_not_held_up(
 def test_who_reads_nothing_at_all_is_hung_up_on(
     server: Running, app: Mainspring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "SLOWEST_READER", 0.2)
+    monkeypatch.setattr(together, "SLOWEST_READER", 0.2)
     client = slow_reader(server.port)
-    until(lambda: app.relay.listeners == 1)
+    until(lambda: app.opened.relay.listeners == 1)
     flood(app, "t")
-    until(lambda: app.relay.listeners == 0)
+    until(lambda: app.opened.relay.listeners == 0)
     client.close()
 
 
@@ -257,8 +268,8 @@ def test_nobody_is_left_listening_who_has_gone(
     http: Http, server: Running, app: Mainspring
 ) -> None:
     with stream(http, "topics=t"), talk(server, "topics=t"):
-        assert app.relay.listeners == 2
-    until(lambda: app.relay.listeners == 0)
+        assert app.opened.relay.listeners == 2
+    until(lambda: app.opened.relay.listeners == 0)
 
 
 @pytest.mark.parametrize(
@@ -310,3 +321,52 @@ def test_a_websocket_that_cannot_be_is_told_why(server: Running, http: Http) -> 
             heard(connection)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009, "too much was said"
+
+
+# --- with keys ------------------------------------------------------------------------------------
+
+
+def key(app: Mainspring, *permissions: str, only: tuple[str, ...] = ()) -> dict[str, str]:
+    made = app.keys.create("somebody", permissions, only=only)
+    return {"Authorization": f"Bearer {made.key}"}
+
+
+def test_a_key_hears_and_says_only_what_it_is_for(
+    http: Http, server: Running, app: Mainspring
+) -> None:
+    mine = key(app, "read", "enqueue", only=("mine.*",))
+    all_of_it = key(app, "admin")
+    until(lambda: http.get("/topics/subscribe").status_code == 401)
+    query = "topics=%23&after=0"
+    with (
+        stream(http, query, **mine) as found,
+        talk(server, query, additional_headers=mine) as connection,
+    ):
+        for topic in ("other.a", "mine.a", "other.b", "mine.b"):
+            said = {"body": topic}
+            http.told(201, "POST", f"/topics/{topic}/publish", json=said, headers=all_of_it)
+        assert bodies(found, 2) == ["mine.a", "mine.b"]
+        assert [heard(connection)["body"] for _ in range(2)] == ["mine.a", "mine.b"]
+    with stream(http, query, **mine) as found:
+        assert bodies(found, 2) == ["mine.a", "mine.b"], "of what is kept, too"
+    http.told(403, "POST", "/topics/other.a/publish", json={"body": 1}, headers=mine)
+    http.told(201, "POST", "/topics/mine.a/publish", json={"body": 1}, headers=mine)
+
+
+def test_publishing_and_subscribing_take_permissions_of_their_own(
+    http: Http, server: Running, app: Mainspring
+) -> None:
+    reads, enqueues = key(app, "read"), key(app, "enqueue")
+    until(lambda: http.get("/topics/subscribe").status_code == 401)
+    http.told(403, "POST", "/topics/t/publish", json={"body": 1}, headers=reads)
+    http.told(201, "POST", "/topics/t/publish", json={"body": 1}, headers=enqueues)
+    http.told(403, "GET", "/topics/subscribe?topics=t", headers=enqueues)
+    for headers, status in ((enqueues, 403), ({}, 401)):
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            talk(server, "topics=t", additional_headers=headers),
+        ):
+            pass
+        assert refused.value.response.status_code == status
+    with stream(http, "topics=t&after=0", **reads) as found:
+        assert bodies(found, 1) == [1]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -35,15 +36,17 @@ ROOT = Path(__file__).resolve().parents[2]
 class Server:
     """`mainspring serve` over a store, which can be ended and started again on its port."""
 
-    def __init__(self, store: str, *options: str) -> None:
-        self._store = store
+    def __init__(
+        self, store: str, *options: str, host: str = "127.0.0.1", within: Sequence[str] = ()
+    ) -> None:
+        """`within` is a command that runs the command after it on another machine, `host`."""
+        self.store = store
+        self.url = ""
         self._options = options
-        self._port = 0
+        self._host = host
+        self._within = within
+        self._port = "0"
         self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -51,15 +54,18 @@ class Server:
 
     def start(self) -> None:
         """Start, or start again on the same port, and wait until it listens."""
-        command = [sys.executable, "-m", "mainspring", "--url", self._store, "serve"]
-        command += ["--port", str(self._port), *self._options]
+        command = [*self._within, sys.executable, "-m", "mainspring", "--url", self.store, "serve"]
+        command += ["--host", self._host, "--port", self._port, *self._options]
         env = os.environ | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         assert self._process.stderr is not None
-        told = self._process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
-        assert found, told
-        self._port = int(found[1])
+        told = ""
+        for line in self._process.stderr:
+            told += line
+            if found := re.search(r"listens on (https?://[\d.]+:(\d+))", line):
+                self.url, self._port = found[1], found[2]
+                return
+        raise AssertionError(told)
 
     def kill(self) -> None:
         """End it in the middle of whatever it does."""

@@ -4,7 +4,7 @@
 
 from typing import Any
 
-from mainspring import Mainspring, Message, Retry, Tasks
+from mainspring import AsyncClient, Client, Mainspring, Message, Retry, Tasks
 from tests.typing.positive import (
     Point,
     Service,
@@ -106,3 +106,15 @@ def settles(message: Message[Video]) -> None:
 app.kv.increment("n", 1.5)  # E
 app.kv.set("a", 1, "5m")  # E by name only
 app.kv.get_many("a").append(1)  # E
+app.topics.publish("a")  # E
+app.topics.subscribe(["a"])  # E several by several arguments
+app.topics.publish("a", 1, {"by": "me"})  # E by name only
+
+
+def clients(client: Client, other: AsyncClient) -> None:
+    client.queue.publish("q", 1, prio=5)  # E
+    client.queue.publish(7, 1)  # E
+    client.kv.increment("n", 1.5)  # E
+    client.queue.consume("q", type=Video).message  # E there may be none
+    other.kv.get("a").value  # E not awaited
+    client.tasks.add("send", delay=[])  # E

@@ -16,15 +16,18 @@ import pydantic
 
 from mainspring import (
     Affected,
+    AsyncClient,
     AsyncTask,
     BatchTask,
     Cancel,
+    Client,
     Context,
     Entry,
     Job,
     Mainspring,
     Message,
     NewJob,
+    Post,
     Published,
     Queue,
     RateLimited,
@@ -33,10 +36,12 @@ from mainspring import (
     RetryAfter,
     Snooze,
     State,
+    Subscription,
     Task,
     Tasks,
     current,
 )
+from mainspring.client import Published as Sent
 from mainspring.events import Enqueued
 
 tasks = Tasks()
@@ -409,3 +414,49 @@ async def values() -> None:
     assert_type([entry.version for entry in app.kv.scan("a")], list[int])
     assert_type(await app.kv.aincrement("n"), int)
     assert_type([entry.key async for entry in app.kv.ascan(limit=5)], list[str])
+
+
+async def topics(app: Mainspring) -> None:
+    assert_type(app.topics.publish("a.b", {"n": 1}, headers={"by": "me"}), int)
+    assert_type(await app.topics.apublish("a.b", None), int)
+    with app.topics.subscribe("a.*", "b.#", after="17") as posts:
+        assert_type(posts, Subscription)
+        assert_type(posts.get(timeout="5s"), Post | None)
+        assert_type([(post.topic, post.number) for post in posts], list[tuple[str, int]])
+    async with app.topics.subscribe("a", after=0) as following:
+        assert_type(await following.aget(), Post | None)
+        assert_type([post.position async for post in following], list[str])
+
+
+with Client("http://localhost:8700", api_key="ms_x") as client:
+    assert_type(
+        client.queue.publish("videos", {"id": 1}, priority=9, delay="5m").position, int | None
+    )
+    found = client.queue.consume("videos", timeout=30, ack_deadline=300, type=Video)
+    if found is not None:
+        with found:
+            assert_type(found.message, Video)
+            assert_type(found.extend("5m"), datetime)
+            assert_type(found.nack(requeue=False), str)
+    assert_type(client.queue.stats("videos").depth, int)
+    assert_type(client.kv.set("a", 1, ttl=60), int)
+    assert_type(client.kv.get("a", type=Video).value, Video | None)
+    assert_type(client.kv.increment("n", 2), int)
+    assert_type([entry.key for entry in client.kv.scan("a")], list[str])
+    assert_type(client.pubsub.publish("t", 1), int)
+    assert_type(client.tasks.add("send", {"to": "x"}, delay="5m").status, State)
+    assert_type(client.tasks.wait("id").result_as(int), int)
+
+
+async def remote(client: AsyncClient) -> None:
+    assert_type(await client.kv.set("a", 1), int)
+    message = await client.queue.consume("videos", type=Video)
+    if message is not None:
+        async with message:
+            assert_type(message.message, Video)
+        assert_type(await message.nack(), str)
+    assert_type(await client.queue.publish_many("q", [1]), list[Sent])
+    assert_type((await client.tasks.get("id")).number, int)
+    async with client.pubsub.subscribe("a.*") as posts:
+        async for post in posts:
+            assert_type(post.topic, str)

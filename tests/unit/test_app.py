@@ -35,8 +35,10 @@ from mainspring import (
     Queue,
     ResultTimeout,
     State,
+    Subscription,
     TaskError,
     Tasks,
+    Topics,
     TransactionError,
     UniqueTaken,
     UnknownDependency,
@@ -1023,7 +1025,10 @@ def test_an_app_typed_in_cannot_be_found_by_others() -> None:
 # --- twins ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("face", [Mainspring, Operations, Job, Queue, Message, AsyncTask])
+FACES = [Mainspring, Operations, Job, Queue, Message, AsyncTask, Topics, Subscription]
+
+
+@pytest.mark.parametrize("face", FACES)
 def test_every_async_method_has_a_sync_namesake_with_the_same_parameters(face: type) -> None:
     public = {name for name in dir(face) if not name.startswith("_")}
     twins = {name for name in public if name[1:] in public and name[0] == "a"}

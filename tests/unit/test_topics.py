@@ -234,7 +234,16 @@ def test_a_subscription_is_for_one_with(app: Mainspring) -> None:
         posts.get(0)
     with pytest.raises(InvalidState, match="entered before"), posts:
         pass
-    assert app.relay.listeners == 0
+    assert app.opened.relay.listeners == 0
+
+    async def main() -> None:
+        with app.topics.subscribe("t") as posts, pytest.raises(InvalidState, match="async with"):
+            await posts.aget(0)
+        async with app.topics.subscribe("t") as posts:
+            with pytest.raises(InvalidState, match="expected aget"):
+                posts.get(0)
+
+    asyncio.run(main())
 
 
 def test_after_a_pause_nothing_of_before_is_heard(app: Mainspring) -> None:
@@ -298,6 +307,45 @@ def test_a_wait_that_is_cancelled_loses_nothing(app: Mainspring) -> None:
             while len(heard) < 20:
                 heard.append(got(await posts.aget(LONG)))
             assert heard == list(range(20))
+
+    asyncio.run(main())
+
+
+def test_whoever_gives_up_before_it_began_is_not_left_listening(
+    app: Mainspring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, asked, go = app.store.last_post, threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        asked.set()
+        assert go.wait(LONG)
+        return last()
+
+    async def hear() -> None:
+        async with app.topics.subscribe("t"):
+            raise AssertionError("it was cancelled before")
+
+    async def main() -> None:
+        hearing = asyncio.create_task(hear())
+        await asyncio.to_thread(asked.wait, LONG)
+        hearing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hearing
+        go.set()
+
+    monkeypatch.setattr(app.store, "last_post", slowly)
+    asyncio.run(main())
+    assert app.opened.relay.listeners == 0
+
+
+def test_one_is_closed_from_another_thread(app: Mainspring) -> None:
+    async def main() -> None:
+        async with app.topics.subscribe("t") as posts:
+            waiting = asyncio.create_task(posts.aget())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(posts.close)
+            with pytest.raises(InvalidState, match="closed"):
+                await waiting
 
     asyncio.run(main())
 

@@ -31,7 +31,7 @@ IDLE = 30.0
 
 MOST_IDLE = 16
 
-AWAY = (429, 502, 503, 504)
+AWAY = (502, 503, 504)
 """What a server, or what stands before it, answers while nobody can do what is asked."""
 
 Line = http.client.HTTPConnection
@@ -86,6 +86,8 @@ class Lines:
                 answer = self._once(wish)
             except TimeoutError:
                 raise self.away("no answer in time") from None
+            except ssl.SSLCertVerificationError as error:
+                raise self.away(_words(error)) from error
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() + pause > end:
                     raise self.away(_words(error)) from error

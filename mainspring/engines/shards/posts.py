@@ -11,20 +11,33 @@ from msgspec.structs import replace
 from mainspring.engines.shards.placement import composed, parts
 from mainspring.engines.shards.ring import Ring
 from mainspring.engines.shards.shard import Shard
+from mainspring.errors import PartlyUnavailable, StoreUnavailable
 from mainspring.job import Now
 from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.store import Store
 
 
 def post(ring: Ring, posts: Sequence[NewPost], now: Now | None) -> list[int]:
-    """All or none at each shard; their numbers."""
+    """All or none at each shard; their numbers. `PartlyUnavailable` if one of several does not
+    answer."""
     places: dict[Shard, list[int]] = {}
     for n, each in enumerate(posts):
         places.setdefault(ring.home_of_topic(each.topic), []).append(n)
     answers: dict[int, int] = {}
+    trouble: StoreUnavailable | None = None
     for shard, mine in places.items():
-        numbers = shard.do(_posting([posts[n] for n in mine], now))
+        try:
+            numbers = shard.do(_posting([posts[n] for n in mine], now))
+        except StoreUnavailable as error:
+            trouble = error
+            continue
         answers.update(zip(mine, (composed(n, shard.slot) for n in numbers), strict=True))
+    if trouble is not None and answers:
+        told = f"{trouble}; {len(answers)} of {len(posts)} posts were stored, by other shards"
+        missed = [each for n, each in enumerate(posts) if n not in answers]
+        raise PartlyUnavailable(told, [answers.get(n) for n in range(len(posts))], missed)
+    if trouble is not None:
+        raise trouble
     return [answers[n] for n in range(len(posts))]
 
 

@@ -1,0 +1,369 @@
+"""The store's verbs over HTTP: each needs its permission, and of names that a key does not know
+nothing is seen, whatever is asked."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mainspring import Mainspring
+from mainspring.cells import OWN, Add, Put
+from mainspring.durations import DAY
+from mainspring.engines.http.store import HttpStore
+from mainspring.errors import (
+    InvalidArguments,
+    KeyRefused,
+    PayloadTooLarge,
+    QueueFull,
+    UniqueTaken,
+    UnknownDependency,
+    VersionConflict,
+)
+from mainspring.job import Edge, Now, Policy, Select, State, Succeeded
+from mainspring.lifecycle import decide
+from mainspring.posts import NewPost
+from mainspring.retry import Backoff
+from mainspring.server.store import PERMISSIONS
+from mainspring.store import Claim, Grant, Presence, Settings, Traffic, Wanted
+from mainspring.verbs import VERBS
+from tests.contract.stage import ids, new
+from tests.server.conftest import Http, Running, asked_of
+
+Reach = Callable[..., HttpStore]
+
+GRANT = Grant(token=7, worker="w", lease=60_000_000)
+CLAIM = Claim(grant=GRANT, limit=10, slots=10)
+MINE, THEIRS = "mail.out", "images"
+
+
+@pytest.fixture
+def reach(app: Mainspring, server: Running) -> Iterator[Reach]:
+    """The store as one with such a key sees it."""
+    opened: list[HttpStore] = []
+
+    def reach(*permissions: str, only: tuple[str, ...] = ()) -> HttpStore:
+        key = app.keys.create("somebody", permissions, only=only).key
+        store = HttpStore(f"http://127.0.0.1:{server.port}", key)
+        store.open()
+        opened.append(store)
+        return store
+
+    yield reach
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def some(reach: Reach) -> HttpStore:
+    """Everything may be done, with names that begin with "mail"."""
+    return reach("admin", only=("mail*",))
+
+
+# --- who may do what -----------------------------------------------------------------------------
+
+
+def test_every_verb_that_crosses_needs_a_permission() -> None:
+    assert PERMISSIONS.keys() == VERBS.keys()
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_verb_is_refused_to_those_without_its_permission(
+    app: Mainspring, http: Http, verb: str
+) -> None:
+    others = {"read", "enqueue", "work"} - {PERMISSIONS[verb]}
+    key = app.keys.create("somebody", others).key
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/msgpack"}
+    told = http.told(403, "POST", f"/store/{verb}", headers=headers, content=b"\x90")
+    assert PERMISSIONS[verb] in told["detail"]
+    http.told(401, "POST", f"/store/{verb}", content=b"\x90")
+
+
+def test_a_key_that_is_not_known_or_not_there_is_refused_when_the_store_is_opened(
+    app: Mainspring, server: Running
+) -> None:
+    url = f"http://127.0.0.1:{server.port}"
+    revoked = app.keys.create("somebody", ["work"])
+    app.keys.revoke(revoked.id)
+    for key in (None, revoked.key, "ms_nothing"):
+        with pytest.raises(KeyRefused, match="expected an API key that this server knows"):
+            HttpStore(url, key).open()
+
+
+def test_who_may_anything_may_listen(app: Mainspring, reach: Reach) -> None:
+    for permission in ("read", "enqueue", "work"):
+        signal = reach(permission).listen()
+        while signal.wait(0.1):
+            pass
+        app.store.insert([new()])
+        assert signal.wait(20)
+        signal.close()
+
+
+def test_who_only_reads_is_not_told_by_which_token_a_job_is_held(
+    app: Mainspring, reach: Reach
+) -> None:
+    app.store.insert([job := new()])
+    app.store.exchange([], CLAIM)
+    for permissions, tokens in ((("read",), {None}), (("read", "work"), {None, 7})):
+        store = reach(*permissions)
+        [got], [found] = store.get([job.id]), store.find(Select())
+        assert got
+        assert {got.token, found.token} <= tokens
+
+
+def test_who_only_enqueues_may_bring_what_is_there_already(
+    app: Mainspring, server: Running
+) -> None:
+    key = app.keys.create("shop", ["enqueue"]).key
+    with Mainspring(f"http://127.0.0.1:{server.port}", api_key=key) as shop:
+        first = shop.enqueue("echo", 1, unique="k")
+        again = shop.enqueue("echo", 1, unique="k")
+        assert (again.id, again.duplicate) == (first.id, True)
+        with pytest.raises(KeyRefused, match="expected a key with read"):
+            first.refresh()
+
+
+def test_what_operators_change_is_written_down_and_what_they_look_at_is_not(
+    app: Mainspring, reach: Reach
+) -> None:
+    store = reach("admin")
+    app.store.insert([job := new(payload=b'"private"')])
+    store.configure("default", Settings(paused=True))
+    store.check()
+    pages = store.dump()
+    store.cancel(Select(ids=(job.id,)), "no more")
+    store.restore(pages)
+    deeds = list(app.audit.since("1m"))
+    assert [deed.what for deed in deeds] == [
+        f"POST /store/{verb}" for verb in ("configure", "cancel", "restore")
+    ]
+    assert [deed.after for deed in deeds] == [
+        {"queue": "default", "paused": True},
+        {"ids": [job.id.hex()], "reason": "no more"},
+        {"dossiers": 1},
+    ]
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+ODD: list[dict[str, Any]] = [
+    {"id": b"short"},
+    {"task": ""},
+    {"task": "a\nb"},
+    {"queue": "x" * 256},
+    {"priority": 101},
+    {"delay": -1},
+    {"run_at": 2**62},
+    {"expires": -5},
+    {"unique_for": -1},
+    {"key": ""},
+    {"unique": "x" * 1001},
+    {"label": "\0"},
+    {"tags": ("",)},
+    {"headers": {"a": "\0"}},
+    {"edges": (Edge(b"x"),)},
+    {"payload": b"{"},
+    {"payload": b"[" * 5000 + b"]" * 5000},
+    {"policy": Policy(timeout=-1)},
+    {"policy": Policy(version=0)},
+    {"policy": Policy(Backoff(max_retries=-1))},
+    {"policy": Policy(Backoff(factor=float("nan")))},
+    {"policy": Policy(Backoff(kind="list"))},
+    {"policy": Policy(Backoff(max_delay=31 * DAY))},
+]
+
+
+@pytest.mark.parametrize("options", ODD, ids=lambda options: str(options)[:40])
+def test_a_job_that_the_library_would_not_have_made_is_refused(
+    app: Mainspring, reach: Reach, options: dict[str, Any]
+) -> None:
+    store = reach("enqueue")
+    with pytest.raises(InvalidArguments):
+        store.insert([new(), new(**options)])
+    assert app.counts() == {}
+
+
+def test_a_payload_beyond_what_the_server_takes_is_refused(reach: Reach) -> None:
+    with pytest.raises(PayloadTooLarge, match="1,000,000 bytes, got 1,000,002"):
+        reach("enqueue").insert([new(payload=b'"%b"' % (b"x" * 1_000_000))])
+
+
+def test_nobody_says_what_time_it_is(reach: Reach) -> None:
+    with pytest.raises(InvalidArguments, match="now: expected none"):
+        reach("enqueue").insert([new()], now=Now(1, 1))
+
+
+def test_a_worker_cannot_ask_for_what_no_worker_asks_for(app: Mainspring, reach: Reach) -> None:
+    store = reach("work")
+    app.store.insert([new()])
+    [job] = app.store.exchange([], CLAIM).jobs
+    end = decide(job, Succeeded())
+    odd: list[Callable[[], object]] = [
+        lambda: store.exchange([], replace(CLAIM, grant=replace(GRANT, lease=8 * DAY))),
+        lambda: store.exchange([], replace(CLAIM, limit=10**6)),
+        lambda: store.exchange([replace(end, to=State.RUNNING)]),
+        lambda: store.exchange([replace(end, took=-1)]),
+        lambda: store.reclaim(replace(GRANT, worker="\n"), 1),
+        lambda: store.upkeep(10**9),
+    ]
+    for ask in odd:
+        with pytest.raises(InvalidArguments):
+            ask()
+    assert app.counts()["default"]["running"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"\xc1", 400), (b"\x91\x01", 422), (b"\x80", 422), (b"\x91" * 3000, 422)],
+    ids=["nothing", "no msgpack", "no list of jobs", "an object", "too deep"],
+)
+def test_what_is_no_call_is_refused(http: Http, body: bytes, status: int) -> None:
+    headers = {"Content-Type": "application/msgpack"}
+    answer = http.post("/store/insert", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert http.told(415, "POST", "/store/insert", json={})
+
+
+def test_a_call_beyond_its_size_is_refused_before_it_is_read(server: Running) -> None:
+    head = (
+        b"POST /store/insert HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/msgpack\r\n"
+        b"Content-Length: 64000001\r\n\r\n"
+    )
+    told = asyncio.run(asked_of(server.port, head))
+    assert told.startswith(b"HTTP/1.1 413 ")
+
+
+def test_errors_cross_with_what_they_hold(app: Mainspring, reach: Reach) -> None:
+    store = reach("enqueue", "read")
+    app.store.insert([holder := new(unique="k")])
+    with pytest.raises(UniqueTaken) as taken:
+        store.insert([new(unique="k", on_duplicate="error")])
+    assert taken.value.holder == holder.id
+    app.store.kv_set([Put("a", b"1")])
+    [cell] = app.store.kv_get(["a"])
+    assert cell
+    with pytest.raises(VersionConflict) as conflict:
+        store.kv_set([Put("a", b"2", expected=0)])
+    told = conflict.value
+    assert (told.key, told.expected, told.found) == ("a", 0, cell.version)
+    app.store.configure("narrow", Settings(max_depth=1))
+    with pytest.raises(QueueFull) as full:
+        store.insert([new(queue="narrow"), new(queue="narrow")])
+    assert full.value.queue == "narrow"
+
+
+# --- what a key for some names sees --------------------------------------------------------------
+
+
+def test_jobs_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:
+    mine, theirs = new(queue=MINE), new(queue=THEIRS)
+    app.store.insert([mine, theirs])
+    assert [job.id if job else None for job in some.get([mine.id, theirs.id])] == [mine.id, None]
+    assert ids(some.find(Select())) == [mine.id]
+    assert some.find(Select(queues=(THEIRS,))) == []
+    assert some.counts().keys() == {MINE}
+    assert [queue.name for queue in some.queues()] == [MINE]
+    assert (some.position(mine.id), some.position(theirs.id)) == (1, None)
+    assert some.history(theirs.id) == []
+    assert some.logs(theirs.id) == []
+    assert some.traffic(MINE).depth == 1
+    assert some.traffic(THEIRS) == Traffic()
+    assert [each.job.id for each in some.dump()] == [mine.id]
+
+
+def test_jobs_elsewhere_cannot_be_changed(app: Mainspring, some: HttpStore) -> None:
+    mine, theirs = new(queue=MINE), new(queue=THEIRS)
+    app.store.insert([mine, theirs])
+    for selected in (Select(ids=(theirs.id,)), Select(queues=(THEIRS,))):
+        for verb in (some.cancel, some.delete, some.replay):
+            assert verb(selected).ids == ()
+    assert some.cancel(Select()).ids == (mine.id,)
+    assert some.delete(Select()).ids == (mine.id,)
+    assert app.counts()[THEIRS]["pending"] == 1
+    with pytest.raises(KeyRefused, match=r"expected a queue called mail\*, got 'images'"):
+        some.configure(THEIRS, Settings(paused=True))
+    with pytest.raises(KeyRefused):
+        some.restore(app.store.dump())
+
+
+def test_nothing_is_brought_elsewhere(app: Mainspring, some: HttpStore) -> None:
+    app.store.insert([parent := new(queue=THEIRS), holder := new(queue=THEIRS, unique="k")])
+    with pytest.raises(KeyRefused):
+        some.insert([new(queue=MINE), new(queue=THEIRS)])
+    with pytest.raises(UnknownDependency):
+        some.insert([new(queue=MINE).after(parent)])
+    with pytest.raises(UniqueTaken) as taken:
+        some.insert([new(queue=MINE, unique="k")])
+    assert taken.value.holder != holder.id
+    with pytest.raises(KeyRefused, match="a unique key may be held in any of them"):
+        some.insert([new(queue=MINE, unique="k", on_duplicate="replace")])
+    assert MINE not in app.counts()
+    some.insert([first := new(queue=MINE), new(queue=MINE).after(first)])
+
+
+def test_a_claim_takes_from_queues_that_are_known(app: Mainspring, some: HttpStore) -> None:
+    mine, theirs = new(queue=MINE), new(queue=THEIRS)
+    app.store.insert([theirs, mine])
+    assert some.exchange([], replace(CLAIM, queues=(THEIRS,))).jobs == []
+    assert ids(some.exchange([], CLAIM).jobs) == [mine.id]
+    assert ids(some.held([7])) == [mine.id]
+    app.store.exchange([], replace(CLAIM, grant=replace(GRANT, token=8)))
+    assert some.held([8]) == []
+
+
+def test_what_a_worker_elsewhere_lost_is_settled_and_not_shown(
+    app: Mainspring, some: HttpStore
+) -> None:
+    mine, theirs = new(queue=MINE), new(queue=THEIRS)
+    app.store.insert([mine, theirs])
+    app.store.exchange([], replace(CLAIM, grant=replace(GRANT, lease=1)))
+    taken = some.reclaim(replace(GRANT, token=9), 10)
+    assert ids(taken) == [mine.id]
+    [record] = app.store.get([theirs.id])
+    assert record
+    assert (record.state, record.reason) == (State.RETRYING, "worker lost")
+
+
+def test_workers_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:
+    for name, queues in (("mine", (MINE,)), ("theirs", (THEIRS,)), ("all", ())):
+        told = Presence(id=name, host="h", pid=1, started=1, state="running", queues=queues)
+        app.store.heartbeat(told, [], 60_000_000)
+    assert [each.id for each in some.workers()] == ["mine"]
+    assert some.instruct(["mine", "theirs", "all"], Wanted(paused=True)) == ["mine"]
+    with pytest.raises(KeyRefused):
+        some.heartbeat(replace(told, queues=(THEIRS,)), [], 60_000_000)
+
+
+def test_entries_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:
+    app.store.kv_set([Put("mail.a", b"1"), Put("other", b"2"), Put("mail.b", b"3")])
+    assert [cell and cell.value for cell in some.kv_get(["other", "mail.a"])] == [None, b"1"]
+    assert [cell.key for cell in some.kv_scan(limit=2)] == ["mail.a", "mail.b"]
+    assert some.kv_touch(["other", "mail.a"], None) == [False, True]
+    assert some.kv_delete(["other", "mail.a"]) == 1
+    for write in (lambda: some.kv_set([Put("other", b"")]), lambda: some.kv_add([Add("other", 1)])):
+        with pytest.raises(KeyRefused):
+            write()
+    assert [cell.key for cell in some.kv_scan()] == ["mail.b"]
+
+
+def test_posts_elsewhere_are_not_heard(app: Mainspring, some: HttpStore) -> None:
+    app.store.post([NewPost(topic, b"1") for topic in (MINE, THEIRS) * 150])
+    page = some.posts({}, limit=200)
+    assert {each.topic for each in page.posts} == {MINE}
+    assert len(page.posts) == 150
+    with pytest.raises(KeyRefused):
+        some.post([NewPost(THEIRS, b"1")])
+
+
+def test_the_product_s_own_entries_cross_for_nobody(app: Mainspring, reach: Reach) -> None:
+    store = reach("admin")
+    own = app.store.kv_scan(OWN)[0]
+    assert store.kv_scan(OWN) == []
+    assert store.kv_scan() == []
+    assert store.kv_get([own.key]) == [None]
+    assert store.kv_delete([own.key]) == 0
+    with pytest.raises(KeyRefused):
+        store.kv_set([Put(own.key, b"")])
+    assert len(app.keys.list()) == 1
