@@ -29,7 +29,7 @@ from mainspring.keys import Permission
 from mainspring.lifecycle import decide
 from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.server.callers import Caller
-from mainspring.server.narrow import permit, taken
+from mainspring.server.narrow import permit
 from mainspring.server.problems import Problem
 from mainspring.store import (
     Claim,
@@ -45,7 +45,6 @@ from mainspring.store import (
     Settings,
     Store,
     Traffic,
-    Wanted,
 )
 from mainspring.worker.verdict import lost
 
@@ -77,10 +76,10 @@ class Seen:
                 raise UnknownDependency(f"a job waits for {UUID(bytes=id)}, which does not exist")
 
     def hide_holders(self, stored: Sequence[Inserted]) -> None:
-        """A `Problem` if one of these is a job that is not seen, which holds a unique key."""
+        """`UniqueTaken` if one of these is a job that is not seen, which holds a unique key."""
         holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
         if holders and None in self.get(holders):
-            raise taken()
+            raise UniqueTaken("a unique key is held by another job")
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
@@ -118,7 +117,7 @@ class Seen:
         now: Now | None = None,
     ) -> Pulse:
         for queue in presence.queues:
-            permit(self._caller, queue)
+            self._must_know(queue)
         pulse = self._store.heartbeat(presence, tokens, lease, notes, now=now)
         return replace(pulse, paused=tuple(filter(self._knows, pulse.paused)))
 
@@ -149,12 +148,8 @@ class Seen:
         return Changed() if mine is None else verb(mine)
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
-        permit(self._caller, queue)
+        self._must_know(queue)
         return self._store.configure(queue, settings)
-
-    def instruct(self, workers: Sequence[str], wanted: Wanted) -> list[str]:
-        known = {each.id for each in self.workers()}
-        return self._store.instruct([id for id in workers if id in known], wanted)
 
     # --- read -------------------------------------------------------------------------------
 
@@ -230,7 +225,7 @@ class Seen:
 
     def restore(self, dossiers: Sequence[Dossier]) -> int:
         for queue in {each.job.queue for each in dossiers}:
-            permit(self._caller, queue)
+            self._must_know(queue)
         return self._store.restore(dossiers)
 
     # --- entries ----------------------------------------------------------------------------
@@ -297,6 +292,10 @@ class Seen:
         if not self._has(key):
             _refuse("an entry", key)
 
+    def _must_know(self, queue: str) -> None:
+        if not self._knows(queue):
+            _refuse("a queue", queue)
+
 
 KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
 
@@ -316,5 +315,8 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
 
 
 def _refuse(what: str, name: str) -> NoReturn:
-    told = f"expected {what} of a name that this key may use, got {name!a}"
+    _forbid(f"expected {what} of a name that this key may use, got {name!a}")
+
+
+def _forbid(told: str) -> NoReturn:
     raise Problem(403, "forbidden", told)

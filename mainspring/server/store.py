@@ -58,8 +58,8 @@ LOOKING = frozenset({"dump", "check"})
 MUCH = 50_000
 """Bytes of jobs that are looked at on a thread, lest other requests wait for it."""
 
-MOST_NOTED = 100
-"""Jobs that the line about a change names."""
+NOTED = frozenset({"cancel", "replay", "delete", "configure", "instruct"})
+"""What is written down with its arguments."""
 
 
 class StoreRoutes:
@@ -87,11 +87,8 @@ class StoreRoutes:
         ]
 
     async def greet(self, request: Request) -> Response:
-        """Which protocol is spoken here, and what whoever asks may do."""
-        held = caller_of(request).permissions
-        return answer(
-            Greeting(protocol=PROTOCOL, version=__version__, permissions=tuple(sorted(held)))
-        )
+        """Which protocol is spoken here."""
+        return answer(Greeting(protocol=PROTOCOL, version=__version__))
 
     async def hints(self, request: Request) -> Response:
         """A line that tells of every commit."""
@@ -138,8 +135,8 @@ class StoreRoutes:
 
     def _carry(self, verb: Verb, data: bytes, request: Request) -> Response:
         arguments = self._arguments(verb, data)
-        if PERMISSIONS[verb.name] is Permission.ADMIN:
-            changed(request, after=_noted(arguments))
+        if verb.name in NOTED:
+            changed(request, after=arguments)
         do = seen_by(caller_of(request), self._app.store, verb.name)
         positional = [arguments.pop(name) for name in verb.positional]
         try:
@@ -157,21 +154,6 @@ class StoreRoutes:
         if not self._service.trusts_callers:
             admitted.arguments(arguments, self._app.max_payload)
         return arguments
-
-
-def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What is written down of a call: which jobs, and nothing that is in them."""
-    noted: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if name == "dossiers":
-            noted[name] = len(value)
-        elif isinstance(value, msgspec.Struct):
-            noted |= {k: v for k, v in msgspec.structs.asdict(value).items() if v is not None}
-        elif value:
-            noted[name] = value
-    if "ids" in noted:
-        noted["ids"] = [id.hex() for id in noted["ids"][:MOST_NOTED]]
-    return noted
 
 
 def _told(value: object) -> Response:

@@ -21,7 +21,7 @@ CONNECT = 5.0
 TIMEOUT = 30.0
 """Seconds within which a connection is made, and within which something is heard of an answer."""
 
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds for which a call is made again when the server is just not there: as long as one takes to
 be started anew."""
 
@@ -141,9 +141,7 @@ class Lines:
             raise self.away(f"{_words(error)}; it may have been done all the same") from error
 
     def _told(self, line: Line, wish: Wish) -> Answer:
-        headers = (
-            self._headers if wish.body is None else self._headers | {"Content-Type": wish.kind}
-        )
+        headers = self._headers | ({"Content-Type": wish.kind} if wish.kind else {})
         try:
             line.request(wish.method, self.address.prefix + wish.path, wish.body, headers)
             response = line.getresponse()

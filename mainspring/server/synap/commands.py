@@ -7,9 +7,11 @@ from msgspec.json import Decoder
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from mainspring.keys import Permission
 from mainspring.server import asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import caller_of
+from mainspring.server.recorder import changed, record
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.refusals import Refused, refusal_of
@@ -41,6 +43,8 @@ class Fault(Struct, frozen=True):
 
 ENVELOPE = Decoder(Envelope)
 
+FORBIDDEN = 403
+
 
 class Commander:
     """Carries out commands, whichever way they come."""
@@ -61,15 +65,24 @@ class Commander:
             raise
         except Exception as error:
             return fault(error)
+        status, id = 200, said.request_id
+        payload = said.payload if isinstance(said.payload, dict) else {}
         try:
-            payload = said.payload if isinstance(said.payload, dict) else {}
-            result = await self.run(said.command, payload, request, said.request_id)
+            result = await self.run(said.command, payload, request, id)
+            told = Told(success=True, request_id=id, payload=result)
         except ClientDisconnect:
             raise
         except Exception as error:
-            words = refusal_of(error).words
-            return answer(Told(success=False, request_id=said.request_id, error=words))
-        return answer(Told(success=True, request_id=said.request_id, payload=result))
+            refused = refusal_of(error)
+            status, told = refused.status, Told(success=False, request_id=id, error=refused.words)
+        if self._is_ruling(said.command) and status != FORBIDDEN:
+            changed(request, after={"command": said.command, "payload": payload})
+            await record(request, status)
+        return answer(told)
+
+    def _is_ruling(self, name: str) -> bool:
+        """Whether it is a command for those who may everything."""
+        return name in self._table and self._table[name].permission is Permission.ADMIN
 
     async def run(
         self, name: str, payload: dict[str, Any], request: Request, request_id: str

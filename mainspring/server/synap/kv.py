@@ -21,7 +21,7 @@ from mainspring.server.synap.refusals import Refused, invalid, missing
 from mainspring.server.synap.transactions import Step, Transactions
 from mainspring.server.synap.values import kept, readable, shown, written
 
-SCANNED = 100
+SCANNED, MOST_SCANNED = 100, 100_000
 
 
 class Tally(Struct):
@@ -212,8 +212,9 @@ class KeyValueCommands:
     def scan(self, asked: Asked) -> dict[str, Any]:
         """The first keys that begin so."""
         limit = asked.count("limit")
+        wanted = SCANNED if limit is None else min(limit, MOST_SCANNED)
         found = self._entries.each(asked.text_or("prefix", ""), asked.caller)
-        return _keys([cell.key for cell in islice(found, SCANNED if limit is None else limit)])
+        return _keys([cell.key for cell in islice(found, wanted)])
 
     def keys(self, asked: Asked) -> dict[str, Any]:
         """The keys of a pattern: `*` any characters, `?` one, `[...]` one of these."""

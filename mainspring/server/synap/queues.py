@@ -19,6 +19,7 @@ from mainspring.options import text
 from mainspring.pull import Queue
 from mainspring.retry import Retry
 from mainspring.server.desk import Desk
+from mainspring.server.recorder import changed, record
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table, is_whole
 from mainspring.server.synap.directory import USUAL, Directory, Kept
@@ -51,7 +52,7 @@ class QueueCommands:
     def commands(self) -> Table:
         """Each command by its name."""
         return {
-            "queue.create": Command(Permission.ENQUEUE, self.create),
+            "queue.create": Command(Permission.ENQUEUE, wait=self.create),
             "queue.delete": Command(Permission.ADMIN, self.delete),
             "queue.list": Command(Permission.READ, self.names),
             "queue.stats": Command(Permission.READ, self.stats),
@@ -67,13 +68,15 @@ class QueueCommands:
 
     # --- queues -----------------------------------------------------------------------------
 
-    def create(self, asked: Asked) -> dict[str, bool]:
-        """Make a queue; one that is there stays as it is. That takes a key for everything."""
+    async def create(self, asked: Asked) -> dict[str, bool]:
+        """Make a queue, which takes a key for everything; one that is there stays as it is."""
         name = text(asked.text("name"), "queue")
         asked.permit(name)
-        if self._directory.find(name) is None:
+        if await self._service.ask(self._directory.find, name) is None:
             asked.caller.require(Permission.ADMIN)
-            self._make(asked, name)
+            await self._service.ask(self._make, asked, name)
+            changed(asked.request, after=asked.payload)
+            await record(asked.request, 200)
         return {"success": True}
 
     def _make(self, asked: Asked, name: str) -> None:

@@ -152,3 +152,27 @@ def test_the_product_keeps_its_own_entries_to_itself(app: Mainspring, server: Ru
         assert "printable" in wire.refused("kv.mdel", keys=[own])
         assert "printable" in wire.refused("transaction.watch", keys=[own], client_id="t")
         assert "printable" in wire.refused("kv.del", key=own, client_id="t")
+
+
+def test_what_only_a_key_for_everything_can_do_is_written_down(
+    app: Mainspring, server: Running
+) -> None:
+    with holding(app, server, "admin") as wire:
+        wire.told("queue.create", name="q", config={"max_depth": 5})
+        wire.told("queue.create", name="q")
+        wire.told("queue.publish", queue="q", payload=[1])
+        wire.told("queue.purge", queue="q")
+        wire.refused("queue.purge", queue="none")
+        wire.rest("DELETE", "/queue/q")
+    with holding(app, server, "read") as wire:
+        wire.refused("kv.flushdb")
+    command = "POST /api/v1/command"
+    purge = {"command": "queue.purge", "payload": {"queue": "q"}}
+    nothing = {"command": "queue.purge", "payload": {"queue": "none"}}
+    deeds = [(deed.what, deed.status, deed.after) for deed in app.audit.since("1m")]
+    assert deeds == [
+        (command, 200, {"name": "q", "config": {"max_depth": 5}}),
+        (command, 200, purge),
+        (command, 404, nothing),
+        ("DELETE /queue/q", 200, None),
+    ]
