@@ -65,9 +65,9 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
         KeyRoutes,
         HealthRoutes,
     )
-    routes: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
+    told: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]
     # What this library's engine says, and what Synap's clients do, is described elsewhere.
-    routes += [*OpenApiRoutes(routes).routes(), *StoreRoutes(service).routes()]
+    routes = [*told, *OpenApiRoutes(told).routes(), *StoreRoutes(service).routes()]
     if not synap:
         return routes
     first = SynapRoutes(service).routes()
