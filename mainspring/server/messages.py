@@ -7,6 +7,7 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -249,9 +250,10 @@ class MessageRoutes:
         asked_for = await asked.body(request, LETTERS)
         letters = [asked_for] if isinstance(asked_for, Letter) else asked_for
         key = asked.header(request, b"idempotency-key")
-        made = await self._jobs(self._app.queue(name), letters, key, caller.only)
+        named = ids(key, len(letters), caller.only) if key else []
+        made = await self._jobs(self._app.queue(name), letters, named)
         if caller.only:
-            await self._service.ask(Seen(self._app.store, caller).admit, made)
+            await self._service.ask(Seen(self._app.store, caller).admit, made, named)
         try:
             stored = await self._app.aput(made)
         except UniqueTaken:
@@ -278,12 +280,11 @@ class MessageRoutes:
         return answer(StoredOne(**asdict(shown[0])), status)
 
     async def _jobs(
-        self, queue: Queue[Any], letters: Sequence[Letter], key: str, only: Sequence[str]
+        self, queue: Queue[Any], letters: Sequence[Letter], named: Sequence[UUID]
     ) -> list[NewJob[Any]]:
-        named = ids(key, len(letters), only) if key else [None] * len(letters)
         return [
             await queue.amessage(_body(letter), **_options(letter, id))
-            for letter, id in zip(letters, named, strict=True)
+            for letter, id in zip_longest(letters, named)
         ]
 
     async def consume(self, request: Request) -> Response:

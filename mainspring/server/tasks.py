@@ -32,7 +32,7 @@ from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
 from mainspring.server.seen import Seen
 from mainspring.server.service import Service
-from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
+from mainspring.server.wishes import WISHES, Wish, Wishes, ids, jobs
 
 LONGEST_WAIT = 300 * SECOND
 """Microseconds."""
@@ -109,7 +109,8 @@ class TaskRoutes:
         key, caller = asked.header(request, b"idempotency-key"), caller_of(request)
         new_jobs = jobs(wishes, self._app.tasks, key, caller.only)
         if caller.only:
-            await self._service.ask(Seen(self._app.store, caller).admit, new_jobs)
+            made = ids(key, len(wishes), caller.only) if key else ()
+            await self._service.ask(Seen(self._app.store, caller).admit, new_jobs, made)
         try:
             stored = await self._app.aenqueue_many(new_jobs)
         except UniqueTaken:
