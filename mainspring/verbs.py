@@ -27,12 +27,10 @@ HINT, STILL = b"!", b"."
 
 
 class Greeting(Struct, frozen=True, kw_only=True):
-    """What a server tells of itself. `permissions` are those of whoever asks, none: a key that is
-    known is wanted."""
+    """What a server tells of itself."""
 
     protocol: int
     version: str
-    permissions: tuple[str, ...] = ()
 
 
 class Verb(Struct, frozen=True):

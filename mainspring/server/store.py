@@ -87,11 +87,8 @@ class StoreRoutes:
         ]
 
     async def greet(self, request: Request) -> Response:
-        """Which protocol is spoken here, and what whoever asks may do."""
-        held = caller_of(request).permissions
-        return answer(
-            Greeting(protocol=PROTOCOL, version=__version__, permissions=tuple(sorted(held)))
-        )
+        """Which protocol is spoken here."""
+        return answer(Greeting(protocol=PROTOCOL, version=__version__))
 
     async def hints(self, request: Request) -> Response:
         """A line that tells of every commit."""

@@ -4,7 +4,8 @@
 `other`  the same store once more, and another on the same data where that can be;
 `place`  where several stores can be opened on the same data, from threads and processes;
 `caller` a transaction of the user's own beside a store, where the engine offers that;
-`transactions`, `no_transactions`: only engines that can, or cannot, have a job's own transaction.
+`transactions`, `no_transactions`: only engines that can, or cannot, have a job's own transaction;
+`own_entries`: only engines that show what is kept of keys.
 
 An engine is added by its name and its place here; no test changes.
 """
@@ -39,6 +40,8 @@ class Engine(NamedTuple):
     """Whether several stores may be open on the same data."""
     transactions: bool = True
     """Whether a job can have a transaction of its own, and an insert take part in a caller's."""
+    own_entries: bool = True
+    """Whether it shows the entries that are the product's own."""
     share: int = 1
     """By what the costly model runs are divided: another server runs the same statements wholly."""
     files: frozenset[str] = frozenset()
@@ -122,7 +125,7 @@ ENGINES = [
         transactions=False,
     ),
     # A server over the first of all these.
-    Engine("http", server_url, shared=True, transactions=False, share=6),
+    Engine("http", server_url, shared=True, transactions=False, own_entries=False, share=6),
 ]
 
 
@@ -136,6 +139,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if (engine.shared or "place" not in wanted)
         and (engine.begin or "caller" not in wanted)
         and (engine.transactions or "transactions" not in wanted)
+        and (engine.own_entries or "own_entries" not in wanted)
         and not (engine.transactions and "no_transactions" in wanted)
         and (not engine.files or metafunc.module.__name__.partition(".test_")[2] in engine.files)
     ]
@@ -192,6 +196,11 @@ def caller(engine: Engine, tmp_path: Path) -> Callable[[], AbstractContextManage
 @pytest.fixture
 def transactions() -> None:
     """Asks for engines on which a job can have a transaction of its own."""
+
+
+@pytest.fixture
+def own_entries() -> None:
+    """Asks for engines that show the entries that are the product's own."""
 
 
 @pytest.fixture

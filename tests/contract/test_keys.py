@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from msgspec import Struct
 
 from mainspring.audit import Audit, Deed
@@ -12,6 +13,8 @@ from mainspring.keys import WRITTEN, Keys, Permission
 from mainspring.kv import KeyValue
 from mainspring.move import copy
 from mainspring.store import Store
+
+pytestmark = pytest.mark.usefixtures("own_entries")
 
 
 class Home(Struct):

@@ -1,11 +1,15 @@
 """What waits in a queue, how much may, and what went through it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
 import pytest
 
 from mainspring.durations import DAY, HOUR, SECOND
 from mainspring.errors import InvalidArguments, QueueFull
 from mainspring.job import Failed, Select, State, Succeeded
-from mainspring.store import Settings, Traffic
+from mainspring.store import Settings, Store, Traffic
 from tests.contract.stage import OOPS, Stage, everything, new, retries
 
 
@@ -155,3 +159,19 @@ def test_a_held_job_tells_under_what(stage: Stage) -> None:
     assert stage.record(job).token == held.token
     stage.end(held, Succeeded())
     assert stage.record(job).token is None
+
+
+def test_a_callers_transaction_goes_on_after_a_queue_was_full(
+    store: Store, caller: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    store.configure("default", Settings(max_depth=1))
+    store.insert([new()])
+    kept = new(queue="other")
+    with caller() as connection:
+        for jobs in ([new()], [new(unique="a")], [new(delay=HOUR), new()]):
+            with pytest.raises(QueueFull):
+                store.insert(jobs, connection=connection)
+        store.insert([kept], connection=connection)
+        connection.execute("COMMIT")
+    assert store.traffic("default").depth == 1
+    assert store.traffic("other").published == 1

@@ -51,9 +51,9 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 class Listener:
     """A TCP server on a thread of its own; `handle` is called for each connection."""
 
-    def __init__(self, handle: Handler) -> None:
+    def __init__(self, handle: Handler, bound: socket.socket | None = None) -> None:
         self._handle = handle
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = bound or socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()
@@ -118,6 +118,6 @@ def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 GREETING = answer(
     "200 OK",
-    b'{"protocol":1,"version":"0","permissions":["admin"]}',
+    b'{"protocol":1,"version":"0"}',
     "Content-Type: application/json",
 )

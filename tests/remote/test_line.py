@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -117,16 +118,30 @@ def test_a_call_that_must_not_be_made_twice_does_not_meet_a_line_that_was_cut(
     assert store.kv_add([Add("n", 1)]) == [2]
 
 
-def test_a_call_outlasts_a_restart_of_the_server(server: Server, store: Store) -> None:
-    store.counts()
-    server.kill()
-    starting = threading.Thread(target=server.start)
-    starting.start()
+def test_a_call_outlasts_a_server_that_does_not_listen_yet() -> None:
+    """Its port is taken, as by one that is being started."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            greet = b"GET /store " in await asked(reader)
+            whole = answer("200 OK", b"\x80", "Content-Type: application/msgpack")
+            writer.write(GREETING if greet else whole)
+
+    first = Listener(handle)
+    store = open_store(first.url)
+    first.close()
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", first.port))
+    started: list[Listener] = []
+    timer = threading.Timer(0.3, lambda: started.append(Listener(handle, taken)))
+    timer.start()
     try:
-        store.insert([new()])
+        assert store.counts() == {}
     finally:
-        starting.join()
-    assert store.counts()["default"][State.PENDING] == 1
+        timer.join()
+        started[0].close()
+    store.close()
 
 
 def test_a_server_that_is_gone_is_told_and_one_that_is_back_is_found(

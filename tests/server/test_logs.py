@@ -122,7 +122,7 @@ def test_a_change_by_way_of_the_store_leaves_its_arguments(
         "POST /store/cancel",
         "POST /store/delete",
     ]
-    assert deeds[0].after == {"queue": "mail", "settings": {"paused": True}}
+    assert deeds[0].after == {"queue": "mail", "paused": True}
     assert deeds[1].after["reason"] == "enough"
     assert deeds[2].after.endswith(" bytes")
     assert {deed.name for deed in deeds} == {"everybody"}

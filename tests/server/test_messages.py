@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from msgspec import json
 
-from mainspring import Mainspring, State
+from mainspring import Mainspring, State, StoreUnavailable
 from tests.server.conftest import Http, Running, until
 
 QUEUE = "/queues/video_processing"
@@ -275,17 +275,20 @@ async def waiter(port: int, **wish: Any) -> Waiter:
 
 
 class Claims:
-    """How many claims the app's store has answered, and whether it holds them up."""
+    """How many claims the app's store has answered, and whether it holds them up or is away."""
 
     def __init__(self, app: Mainspring, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answered = 0
         self.begun = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
+        self.away = False
         exchange = app.store.exchange
 
         def counted(*args: Any, **more: Any) -> Any:
             self.begun.set()
+            if self.away:
+                raise StoreUnavailable("away for a moment")
             answer = exchange(*args, **more)
             assert self.gate.wait(30)
             self.answered += 1
@@ -393,6 +396,34 @@ def test_what_was_claimed_for_a_client_that_has_gone_is_given_back_at_no_cost(
     asyncio.run(story())
     [message] = consume(http, timeout=20)
     assert (message["body"], message["attempt"]) == ("mine", 1)
+
+
+def test_who_waits_is_served_when_a_store_that_was_away_is_back(
+    server: Running, app: Mainspring, claims: Claims
+) -> None:
+    async def story() -> None:
+        waits = await waiter(server.port)
+        await all_wait(server, 1)
+        claims.away = True
+        claims.begun.clear()
+        await app.queue("video_processing").apublish("late")
+        await asyncio.to_thread(claims.begun.wait, 30)
+        claims.away = False
+        assert [each["body"] for each in await waits.told()] == ["late"]
+
+    asyncio.run(story())
+
+
+def test_a_wait_for_a_store_that_is_away_ends_with_its_trouble(
+    server: Running, http: Http, claims: Claims
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(http.post, f"{QUEUE}/consume", json={"timeout": 2})
+        until(lambda: waiting(server))
+        claims.away = True
+        answer = asked.result()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert http.post(f"{QUEUE}/consume").status_code == 503
 
 
 def test_a_wait_in_vain_is_answered_with_nothing(http: Http) -> None:

@@ -114,8 +114,6 @@ def test_the_table_names_all_that_can_be_asked(app: Mainspring) -> None:
             continue
         assert isinstance(route, Route), f"{route} declares nothing"
         assert isinstance(route.app, Operations), f"{route.path} declares nothing"
-        if route.path.startswith("/store"):
-            continue  # test_store.py goes through these
         assert route.methods == route.app.by_method.keys()
         for method, operation in route.app.by_method.items():
             if method != "HEAD":

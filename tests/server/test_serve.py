@@ -247,7 +247,7 @@ def test_all_processes_of_a_server_have_its_terms(start: Start) -> None:
     pids: set[int] = set()
     while len(pids) < 2:
         base_url = f"https://127.0.0.1:{program.port}"
-        with Http(base_url=base_url, verify=trust, headers=headers) as http:
+        with Http(base_url=base_url, verify=trust, headers=headers, timeout=30) as http:
             pids.add(http.told(200, "GET", "/ready")["pid"])
             http.told(200, "GET", "/tasks")
     assert program.stop() == 0

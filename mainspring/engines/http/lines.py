@@ -141,9 +141,7 @@ class Lines:
             raise self.away(f"{_words(error)}; it may have been done all the same") from error
 
     def _told(self, line: Line, wish: Wish) -> Answer:
-        headers = (
-            self._headers if wish.body is None else self._headers | {"Content-Type": wish.kind}
-        )
+        headers = self._headers | ({"Content-Type": wish.kind} if wish.kind else {})
         try:
             line.request(wish.method, self.address.prefix + wish.path, wish.body, headers)
             response = line.getresponse()

@@ -13,7 +13,6 @@ from mainspring.engines.http.ears import Ears
 from mainspring.engines.http.lines import TIMEOUT, Lines, Wish
 from mainspring.engines.http.trouble import trouble
 from mainspring.errors import (
-    KeyRefused,
     PartlyUnavailable,
     PayloadTooLarge,
     SchemaError,
@@ -343,8 +342,6 @@ def _greet(lines: Lines) -> None:
             f"{place}: expected a server that speaks protocol {PROTOCOL}, got {greeting.protocol}"
             f" (mainspring {greeting.version}); update the older of the two"
         )
-    if not greeting.permissions:
-        raise KeyRefused(f"{place}: expected an API key that this server knows, got none")
 
 
 def _within(lease: int) -> float:
