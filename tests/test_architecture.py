@@ -43,6 +43,7 @@ VALUES = {
         "sharded",
         "urls",
         "verbs",
+        "trouble",
     )
 }
 WORLD = {

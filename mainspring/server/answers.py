@@ -5,7 +5,6 @@ Names are in camelCase and times whole milliseconds: durations, or moments since
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -249,8 +248,10 @@ def value(data: bytes) -> Raw:
     """A payload or a result, which is JSON as it is stored. Bytes are told apart by what stands
     before them; what other software has damaged must not spoil a whole page, and is bytes, too."""
     if data[:1] != RAW:
-        with suppress(msgspec.DecodeError):
+        try:
             return _read(data)
+        except msgspec.DecodeError:
+            pass
     return Raw(msgspec.json.encode({"base64": b64encode(data.removeprefix(RAW)).decode()}))
 
 

@@ -18,14 +18,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mainspring.durations import moment
-from mainspring.errors import InvalidArguments, NotInteger, VersionConflict
+from mainspring.errors import InvalidArguments, VersionConflict
 from mainspring.keys import Permission
 from mainspring.kv import Entry
 from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
 from mainspring.server.callers import Caller, caller_of
 from mainspring.server.paths import enqueue, path, read
-from mainspring.server.problems import Problem
+from mainspring.server.problems import Problem, problem_of
 from mainspring.server.service import Service
 from mainspring.server.wishes import Seconds
 
@@ -192,15 +192,10 @@ class KeyValueRoutes:
                 if_absent=absent or said.if_absent,
             )
         except VersionConflict as conflict:
-            status = 412 if version or absent else 409
-            raise Problem(
-                status,
-                "version-conflict",
-                str(conflict),
-                key=conflict.key,
-                expected=conflict.expected,
-                found=conflict.found,
-            ) from None
+            problem = problem_of(conflict)
+            if version or absent:
+                problem.status = 412
+            raise problem from None
         return answer(Kept(key=key, version=written), headers={"ETag": f'"{written}"'})
 
     async def drop(self, request: Request) -> Response:
@@ -214,10 +209,7 @@ class KeyValueRoutes:
         """Add to an integer; a new one begins at 0."""
         key = _permitted_key(request)
         said = await asked.body_or(request, STEP, Step())
-        try:
-            total = await self._service.ask(self._kv.increment, key, said.by, ttl=said.ttl)
-        except NotInteger as error:
-            raise Problem(409, "not-integer", str(error)) from None
+        total = await self._service.ask(self._kv.increment, key, said.by, ttl=said.ttl)
         return answer(Counted(key=key, value=total))
 
     async def touch(self, request: Request) -> Response:

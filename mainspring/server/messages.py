@@ -7,7 +7,6 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import zip_longest
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -19,20 +18,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mainspring.durations import SECOND, microseconds
-from mainspring.errors import IdConflict, InvalidArguments, LeaseLost, UniqueTaken, UnknownJob
+from mainspring.errors import InvalidArguments, LeaseLost, UnknownJob
 from mainspring.handle import Job
 from mainspring.job import NewJob, State
 from mainspring.message import Message, receipt
-from mainspring.options import text
 from mainspring.pull import Queue
-from mainspring.server import asked, narrow
+from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer, value
 from mainspring.server.callers import Caller, caller_of
 from mainspring.server.desk import Desk
+from mainspring.server.narrow import known_queue, permitted_queue
 from mainspring.server.paths import enqueue, path, read, work
-from mainspring.server.problems import Problem
-from mainspring.server.seen import Seen
 from mainspring.server.service import Service
+from mainspring.server.storing import idempotency_key, stored
 from mainspring.server.wishes import MOST_WISHES, Seconds, ids
 from mainspring.store import Traffic
 
@@ -244,47 +242,32 @@ class MessageRoutes:
 
     async def publish(self, request: Request) -> Response:
         """Store a message, or all of a list; one that is there already is answered as it is."""
-        name, caller = text(request.path_params["name"], "queue"), caller_of(request)
-        narrow.permit(caller, name)
+        name = permitted_queue(request)
         said = ASKED.read(request)
         asked_for = await asked.body(request, LETTERS)
         letters = [asked_for] if isinstance(asked_for, Letter) else asked_for
-        key = asked.header(request, b"idempotency-key")
-        named = ids(key, len(letters), caller.only) if key else []
-        made = await self._jobs(self._app.queue(name), letters, named)
-        if caller.only:
-            await self._service.ask(Seen(self._app.store, caller).admit, made, named)
-        try:
-            stored = await self._app.aput(made)
-        except UniqueTaken:
-            if caller.only:
-                raise narrow.taken() from None
-            raise
-        except IdConflict as error:
-            if not key:
-                raise
-            detail = f"expected the same request as before under this Idempotency-Key: {error}"
-            raise Problem(422, "idempotency-key-reused", detail) from None
-        if caller.only:
-            narrow.hide_holders(caller, stored)
-        status = 200 if all(job.repeated or job.duplicate for job in stored) else 201
+        key, only = idempotency_key(request), caller_of(request).only
+        made = await self._jobs(self._app.queue(name), letters, key, only)
+        found = await stored(self._service, request, made)
+        status = 200 if all(job.repeated or job.duplicate for job in found) else 201
         alone = isinstance(asked_for, Letter)
         with_position = said.position == "true" or (alone and said.position is UNSET)
-        places = await self._service.ask(_positions, stored) if with_position else []
+        places = await self._service.ask(_positions, found) if with_position else []
         shown = [
             Stored(message_id=job.id, position=places[n] if places else None)
-            for n, job in enumerate(stored)
+            for n, job in enumerate(found)
         ]
         if not alone:
             return answer(StoredMany(messages=shown), status)
         return answer(StoredOne(**asdict(shown[0])), status)
 
     async def _jobs(
-        self, queue: Queue[Any], letters: Sequence[Letter], named: Sequence[UUID]
+        self, queue: Queue[Any], letters: Sequence[Letter], key: str, only: Sequence[str]
     ) -> list[NewJob[Any]]:
+        named = ids(key, len(letters), only) if key else [None] * len(letters)
         return [
             await queue.amessage(_body(letter), **_options(letter, id))
-            for letter, id in zip_longest(letters, named)
+            for letter, id in zip(letters, named, strict=True)
         ]
 
     async def consume(self, request: Request) -> Response:
@@ -351,10 +334,7 @@ class MessageRoutes:
         return answer(Stats(queue=queue.name, stats=_stats(traffic)))
 
     def _queue(self, request: Request) -> Queue[Any]:
-        name = text(request.path_params["name"], "queue")
-        if not caller_of(request).knows(name):
-            raise Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
-        return self._app.queue(name)
+        return self._app.queue(known_queue(request))
 
     def _receipt(self, queue: str, said: Held, done: State | None = None) -> str:
         """The receipt of the delivery that is meant; "" if the message is `done` already."""

@@ -1,13 +1,15 @@
-"""Narrow: what a caller that may use some queues only gets to see of single jobs."""
+"""Narrow: what a caller that may use some queues only gets to see of queues and single jobs."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
-from mainspring.errors import UnknownJob
-from mainspring.handle import Job
+from starlette.requests import Request
+
+from mainspring.errors import UniqueTaken, UnknownJob
 from mainspring.job import Record
-from mainspring.server.callers import Caller
+from mainspring.options import text
+from mainspring.server.callers import Caller, caller_of
 from mainspring.server.problems import Problem
 
 
@@ -25,10 +27,35 @@ def permit(caller: Caller, queue: str) -> None:
         raise Problem(403, "forbidden", f"expected a queue called {expected}, got {queue!r}")
 
 
-def hide_holders(caller: Caller, stored: Sequence[Job[Any]]) -> None:
-    """A `Problem` if one of these is a job in another's queue, which holds a unique key."""
-    if not all(caller.knows(job.record.queue) for job in stored):
-        raise taken()
+def known_queue(request: Request) -> str:
+    """The name of the queue in the path; one that the caller may not use is not there."""
+    name = text(request.path_params["name"], "queue")
+    if not caller_of(request).knows(name):
+        raise unknown_queue(name)
+    return name
+
+
+def permitted_queue(request: Request) -> str:
+    """The same where the queue is made if need be."""
+    name = text(request.path_params["name"], "queue")
+    permit(caller_of(request), name)
+    return name
+
+
+def unknown_queue(name: str) -> Problem:
+    """That there is no such queue, for this caller."""
+    return Problem(404, "unknown-queue", f"no queue is called {name!r} so far")
+
+
+@contextmanager
+def hiding_holders(caller: Caller) -> Iterator[None]:
+    """Who holds a unique key is told only to those who may use all queues."""
+    try:
+        yield
+    except UniqueTaken:
+        if caller.only:
+            raise taken() from None
+        raise
 
 
 def taken() -> Problem:

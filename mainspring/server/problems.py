@@ -1,7 +1,6 @@
 """Problems: every way a request can fail, as a problem document (RFC 9457)."""
 
 import logging
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from uuid import UUID
@@ -31,6 +30,7 @@ from mainspring.errors import (
     Unsupported,
     VersionConflict,
 )
+from mainspring.trouble import URN, name_of
 
 MEDIA_TYPE = "application/problem+json"
 SOON = {"Retry-After": "1"}
@@ -52,7 +52,6 @@ _STATUSES: list[tuple[type[MainspringError], int]] = [
     (UniqueTaken, 409),
     (VersionConflict, 409),
     (NotInteger, 409),
-    (LeaseLost, 409),
     (Unsupported, 501),
     (StoreFull, 507),
     (StoreUnavailable, 503),
@@ -93,7 +92,7 @@ class Problem(Exception):
     def response(self) -> Response:
         """The document. `success` and `error` are the same in the words of other answers."""
         document = ProblemShown(
-            type=f"urn:mainspring:problem:{self.kind}",
+            type=URN + self.kind,
             title=self.kind.replace("-", " ").capitalize(),
             status=self.status,
             detail=self.detail,
@@ -113,10 +112,10 @@ def problem_of(error: Exception) -> Problem:
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             headers = SOON if isinstance(error, StoreUnavailable | QueueFull) else None
-            return Problem(status, _named(error), str(error), headers, **_more(error))
+            return Problem(status, name_of(type(error)), str(error), headers, **_more(error))
     log.error("a request failed", exc_info=error)
     if isinstance(error, MainspringError):  # a store that is not as it must be: words for operators
-        return Problem(500, _named(error), str(error))
+        return Problem(500, name_of(type(error)), str(error))
     return Problem(500, "internal-error", "the server made a mistake, which it has logged")
 
 
@@ -129,11 +128,6 @@ def _of_routing(error: HTTPException) -> Problem:
     return Problem(
         error.status_code, kind, words.get(error.status_code, error.detail), error.headers
     )
-
-
-def _named(error: Exception) -> str:
-    """The class in the spelling of problem types: `UnknownJob` is "unknown-job"."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
 
 
 def _more(error: Exception) -> dict[str, object]:

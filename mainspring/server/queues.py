@@ -14,7 +14,6 @@ from starlette.routing import Route
 from mainspring.errors import InvalidArguments
 from mainspring.job import Select, State
 from mainspring.operations import Affected
-from mainspring.options import text
 from mainspring.server import asked
 from mainspring.server.answers import (
     Deleted,
@@ -27,10 +26,9 @@ from mainspring.server.answers import (
     tasks_page,
 )
 from mainspring.server.callers import caller_of
-from mainspring.server.narrow import permit
+from mainspring.server.narrow import known_queue, permitted_queue, unknown_queue
 from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, path, read
-from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.tasks import Limit, Number
@@ -139,15 +137,15 @@ class QueueRoutes:
 
     async def get(self, request: Request) -> Response:
         """A queue, its settings, and what is in it."""
-        name = _name(request)
+        name = known_queue(request)
         for shown in await self._service.ask(self._all):
             if shown.name == name:
                 return answer(QueueTold(queue=shown))
-        raise _unknown(name)
+        raise unknown_queue(name)
 
     async def configure(self, request: Request) -> Response:
         """Change settings; the queue is made if need be."""
-        name = _permitted(request)
+        name = permitted_queue(request)
         change = await asked.body(request, CHANGE)
         given: dict[str, Any] = {
             NAMES.get(field, field): READERS.get(field, _as_it_is)(value)
@@ -170,22 +168,24 @@ class QueueRoutes:
 
     async def pause(self, request: Request) -> Response:
         """Let no job of the queue begin."""
-        return await self._changed(await self._service.ask(self._app.pause, _permitted(request)))
+        return await self._changed(
+            await self._service.ask(self._app.pause, permitted_queue(request))
+        )
 
     async def resume(self, request: Request) -> Response:
         """Let its jobs begin again."""
-        return await self._changed(await self._service.ask(self._app.resume, _name(request)))
+        return await self._changed(await self._service.ask(self._app.resume, known_queue(request)))
 
     async def purge(self, request: Request) -> Response:
         """Remove all jobs that do not run, or those in some states."""
         which = await asked.body_or(request, WHICH, Which())
-        done = await self._service.ask(self._app.purge, _name(request), states=which.status)
+        done = await self._service.ask(self._app.purge, known_queue(request), states=which.status)
         changed(request, after={"deleted": len(done.ids), "status": which.status})
         return answer(Deleted(deleted=len(done.ids), **_of(done)))
 
     async def dead(self, request: Request) -> Response:
         """A page of dead letters, and how many there are."""
-        name, page = _name(request), PAGE.read(request)
+        name, page = known_queue(request), PAGE.read(request)
         letters = Select(queues=(name,), states=(State.FAILED,))
         store = self._app.store
         records, next = await self._service.ask(page_of, store, letters, page.limit, page.after)
@@ -197,7 +197,7 @@ class QueueRoutes:
         """Make dead letters run again."""
         letters = await asked.body_or(request, LETTERS, Letters())
         done = await self._service.ask(
-            self._app.replay, *(letters.ids or ()), queues=_name(request), states=State.FAILED
+            self._app.replay, *(letters.ids or ()), queues=known_queue(request), states=State.FAILED
         )
         changed(request, after={"replayed": len(done.ids)})
         return answer(Replayed(replayed=len(done.ids), **_of(done)))
@@ -206,7 +206,7 @@ class QueueRoutes:
         """Remove dead letters."""
         letters = await asked.body_or(request, LETTERS, Letters())
         done = await self._service.ask(
-            self._app.delete, *(letters.ids or ()), queues=_name(request), states=State.FAILED
+            self._app.delete, *(letters.ids or ()), queues=known_queue(request), states=State.FAILED
         )
         changed(request, after={"deleted": len(done.ids)})
         return answer(Deleted(deleted=len(done.ids), **_of(done)))
@@ -228,26 +228,7 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-def _name(request: Request) -> str:
-    """The name in the path; what the caller may not use is not there."""
-    name = text(request.path_params["name"], "queue")
-    if not caller_of(request).knows(name):
-        raise _unknown(name)
-    return name
-
-
-def _permitted(request: Request) -> str:
-    """The same where it is made if need be."""
-    name = text(request.path_params["name"], "queue")
-    permit(caller_of(request), name)
-    return name
-
-
 def _settings(info: QueueInfo, change: Change) -> dict[str, Any]:
     """Those settings of a queue that a change is about."""
     shown = to_builtins(queue(info, None))
     return {name: shown[name] for name in to_builtins(change)}
-
-
-def _unknown(name: str) -> Problem:
-    return Problem(404, "unknown-queue", f"no queue is called {name!r} so far")

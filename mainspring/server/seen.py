@@ -29,7 +29,7 @@ from mainspring.keys import Permission
 from mainspring.lifecycle import decide
 from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.server.callers import Caller
-from mainspring.server.narrow import permit, taken
+from mainspring.server.narrow import hiding_holders, permit, taken
 from mainspring.server.problems import Problem
 from mainspring.server.wishes import IDEMPOTENT
 from mainspring.store import (
@@ -93,7 +93,8 @@ class Seen:
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
         try:
-            stored = self._store.insert(jobs, now=now)
+            with hiding_holders(self._caller):
+                stored = self._store.insert(jobs, now=now)
         except PartlyUnavailable as error:
             self.hide_holders([each for each in error.answer if each is not None])
             raise
@@ -259,7 +260,8 @@ class Seen:
     def restore(self, dossiers: Sequence[Dossier]) -> int:
         for queue in {each.job.queue for each in dossiers}:
             permit(self._caller, queue)
-        return self._store.restore(dossiers)
+        with hiding_holders(self._caller):
+            return self._store.restore(dossiers)
 
     # --- entries ----------------------------------------------------------------------------
 

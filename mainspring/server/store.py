@@ -20,6 +20,7 @@ from mainspring.keys import Permission
 from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import caller_of
+from mainspring.server.narrow import hiding_holders
 from mainspring.server.paths import Endpoint, Operation, holder, path
 from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
@@ -126,7 +127,8 @@ class StoreRoutes:
         if seen is not None:
             await self._service.ask(seen.admit, jobs)
         try:
-            stored = await self._app.intake.insert(jobs)
+            with hiding_holders(caller):
+                stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
             if seen is not None:
                 there = [each for each in error.answer if each is not None]

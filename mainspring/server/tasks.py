@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mainspring.durations import SECOND, microseconds
-from mainspring.errors import IdConflict, InvalidArguments, InvalidState, UniqueTaken, UnknownJob
+from mainspring.errors import InvalidArguments, InvalidState, UnknownJob
 from mainspring.job import FINAL, Record, Select, State
 from mainspring.operations import Affected, select
-from mainspring.server import asked, narrow
+from mainspring.server import asked
 from mainspring.server.answers import (
     Shown,
     TasksPage,
@@ -30,9 +30,9 @@ from mainspring.server.narrow import there
 from mainspring.server.pages import page_of
 from mainspring.server.paths import admin, enqueue, path, read
 from mainspring.server.problems import Problem
-from mainspring.server.seen import Seen
 from mainspring.server.service import Service
-from mainspring.server.wishes import WISHES, Wish, Wishes, ids, jobs
+from mainspring.server.storing import idempotency_key, stored
+from mainspring.server.wishes import WISHES, Wish, Wishes, jobs
 
 LONGEST_WAIT = 300 * SECOND
 """Microseconds."""
@@ -106,26 +106,10 @@ class TaskRoutes:
         """Store a job, or all of a list; one that is there already is answered as it stands."""
         asked_for = await asked.body(request, WISHES)
         wishes = [asked_for] if isinstance(asked_for, Wish) else asked_for
-        key, caller = asked.header(request, b"idempotency-key"), caller_of(request)
-        new_jobs = jobs(wishes, self._app.tasks, key, caller.only)
-        if caller.only:
-            made = ids(key, len(wishes), caller.only) if key else ()
-            await self._service.ask(Seen(self._app.store, caller).admit, new_jobs, made)
-        try:
-            stored = await self._app.aenqueue_many(new_jobs)
-        except UniqueTaken:
-            if caller.only:
-                raise narrow.taken() from None
-            raise
-        except IdConflict as error:
-            if not key:
-                raise
-            detail = f"expected the same request as before under this Idempotency-Key: {error}"
-            raise Problem(422, "idempotency-key-reused", detail) from None
-        if caller.only:
-            narrow.hide_holders(caller, stored)
-        new = not all(job.repeated or job.duplicate for job in stored)
-        shown = [task(job.record) for job in stored]
+        key, only = idempotency_key(request), caller_of(request).only
+        found = await stored(self._service, request, jobs(wishes, self._app.tasks, key, only))
+        new = not all(job.repeated or job.duplicate for job in found)
+        shown = [task(job.record) for job in found]
         if not isinstance(asked_for, Wish):
             return answer(TasksTold(tasks=shown), 201 if new else 200)
         place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{shown[0].id}"}

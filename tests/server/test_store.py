@@ -4,6 +4,7 @@ nothing is seen, whatever is asked."""
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -294,9 +295,11 @@ def test_nothing_is_brought_elsewhere(app: Mainspring, some: HttpStore) -> None:
         some.insert([new(queue=MINE), new(queue=THEIRS)])
     with pytest.raises(UnknownDependency):
         some.insert([new(queue=MINE).after(parent)])
-    with pytest.raises(UniqueTaken) as taken:
-        some.insert([new(queue=MINE, unique="k")])
-    assert taken.value.holder != holder.id
+    for how in ("return", "error"):
+        with pytest.raises(UniqueTaken) as taken:
+            some.insert([new(queue=MINE, unique="k", on_duplicate=how)])
+        assert taken.value.holder != holder.id
+        assert UUID(bytes=holder.id).hex not in str(taken.value).replace("-", "")
     with pytest.raises(KeyRefused, match="a unique key may be held in any of them"):
         some.insert([new(queue=MINE, unique="k", on_duplicate="replace")])
     assert MINE not in app.counts()

