@@ -5,7 +5,7 @@ Whoever may use all names sees all but the keys that are the product's own.
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -202,8 +202,7 @@ class Seen:
 
     def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
         for each in new:
-            if not self._knows(each.topic):
-                _refuse("a topic", each.topic)
+            permit(self._caller, each.topic, "a topic")
         return self._store.post(new, now=now)
 
     def posts(self, after: Cursor, *, limit: int = 100) -> Page:
@@ -296,8 +295,9 @@ class Seen:
         return [key for key in keys if self._has(key)]
 
     def _must_have(self, key: str) -> None:
-        if not self._has(key):
-            _refuse("an entry", key)
+        permit(self._caller, key, "an entry")
+        if key.startswith(OWN):
+            raise Problem(403, "forbidden", f"expected an entry of your own, got {key!a}")
 
 
 KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
@@ -315,8 +315,3 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
         return narrowed
     whole: Callable[..., Any] = getattr(store, verb)
     return whole
-
-
-def _refuse(what: str, name: str) -> NoReturn:
-    told = f"expected {what} of a name that this key may use, got {name!a}"
-    raise Problem(403, "forbidden", told)
