@@ -9,6 +9,7 @@ from functools import partial
 
 from bench import (
     beside,
+    crowd,
     depth,
     drain,
     endurance,
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "depth": depth.run,
     "server": server.run,
     "topics": topics.run,
+    "crowd": crowd.run,
     "remote": remote.run,
     "rivals": beside.run,
     "sustained": sustained.run,

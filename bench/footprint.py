@@ -21,7 +21,7 @@ def run(times: int) -> list[Figure]:
             time.sleep(10)
             spent = sum(map(cpu_seconds, pids)) - spent
             cpu.append(100 * spent / (time.perf_counter() - start))
-            pss.append(sum(map(_pss, pids)) / 1e6)
+            pss.append(sum(map(pss, pids)) / 1e6)
     return [
         Figure("idle worker, parent and one child, PSS", "MB", pss),
         Figure("idle worker, processor time", "%", cpu),
@@ -45,6 +45,7 @@ def _import_time() -> float:
     return float(out.stdout) * 1000
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Proportional set size of a process, in bytes."""
     with open(f"/proc/{pid}/smaps_rollup") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

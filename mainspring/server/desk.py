@@ -17,6 +17,7 @@ from mainspring.errors import MainspringError, StoreUnavailable
 from mainspring.job import State
 from mainspring.message import Message
 from mainspring.results import POLL, Bell
+from mainspring.server.callers import caller_of
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.store import Counts
@@ -83,7 +84,8 @@ class Desk:
     ) -> Found:
         """What this wish gets within `timeout` seconds, waiting behind those who came before.
 
-        Nothing if the client has gone, to whom then nothing is lost, or if the server stops.
+        Nothing if the client has gone or its key has ended, to whom then nothing is lost, or if the
+        server stops.
         """
         left = asyncio.ensure_future(self._service.left(request))
         try:
@@ -92,6 +94,9 @@ class Desk:
                 found = await self._claim(taking)
             if not found and timeout > 0 and not left.done():
                 found = await self._wait(Place(taking), queue, types, timeout, left)
+                if found and not await request.app.keyring.holds(caller_of(request)):
+                    await self._return(found)
+                    return []
             if found and left.done() and not self._service.stopping:
                 await self._return(found)
                 return []

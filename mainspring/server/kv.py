@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from mainspring.durations import moment
 from mainspring.errors import InvalidArguments, VersionConflict
+from mainspring.keys import Permission
 from mainspring.kv import Entry
 from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
@@ -212,14 +213,17 @@ class KeyValueRoutes:
         return answer(Counted(key=key, value=total))
 
     async def touch(self, request: Request) -> Response:
-        """Move the end of an entry."""
+        """Move the end of an entry. Who may not read is not told its value."""
         key = _known_key(request)
         said = await asked.body_or(request, STAY, Stay())
 
         def touched() -> Entry | None:
             return self._kv.entry(key) if self._kv.touch(key, said.ttl) else None
 
-        return self._found(await self._service.ask(touched))
+        entry = await self._service.ask(touched)
+        if entry is not None and not caller_of(request).may(Permission.READ):
+            return answer(Found(key=key, version=entry.version, expires_at=_end(entry)))
+        return self._found(entry)
 
     async def scan(self, request: Request) -> Response:
         """A page of entries, in the order of their keys."""
@@ -342,11 +346,15 @@ def _shown(entry: Entry) -> dict[str, Any]:
     shown = {
         "key": entry.key,
         "version": entry.version,
-        "expires_at": None if entry.expires is None else moment(entry.expires) // MILLISECOND,
+        "expires_at": _end(entry),
     }
     if isinstance(entry.value, bytes):
         return {**shown, "base64": b64encode(entry.value).decode()}
     return {**shown, "value": Raw(json.encode(entry.value))}
+
+
+def _end(entry: Entry) -> int | None:
+    return None if entry.expires is None else moment(entry.expires) // MILLISECOND
 
 
 def _size(entry: EntryShown) -> int:

@@ -4,15 +4,15 @@ Whoever may use all names sees all but the keys that are the product's own.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from mainspring.cells import BEHIND_OWN, OWN, Add, Cell, Put
 from mainspring.dossier import Dossier
-from mainspring.errors import UnknownDependency
+from mainspring.errors import InvalidArguments, PartlyUnavailable, UnknownDependency
 from mainspring.job import (
     Changed,
     Claimed,
@@ -31,6 +31,7 @@ from mainspring.posts import Cursor, NewPost, Page, Posted
 from mainspring.server.callers import Caller
 from mainspring.server.narrow import hiding_holders, permit, taken
 from mainspring.server.problems import Problem
+from mainspring.server.wishes import IDEMPOTENT
 from mainspring.store import (
     Claim,
     Counts,
@@ -49,6 +50,8 @@ from mainspring.store import (
 )
 from mainspring.worker.verdict import lost
 
+T = TypeVar("T")
+
 CUT_OFF = "its lease ended: the worker that held it is gone or was cut off"
 
 
@@ -62,11 +65,16 @@ class Seen:
 
     # --- produce and work -------------------------------------------------------------------
 
-    def admit(self, jobs: Sequence[NewJob[Any]]) -> None:
+    def admit(self, jobs: Sequence[NewJob[Any]], made: Collection[UUID] = ()) -> None:
         """`Problem` if a queue is not to be used, or a job would replace what may be in another;
-        `UnknownDependency` if a job waits for one that is not seen."""
+        `UnknownDependency` if a job waits for one that is not seen; `InvalidArguments` for an id
+        that is not `made` of this caller's Idempotency-Key but could be of another's."""
         for queue in {job.queue for job in jobs}:
             permit(self._caller, queue)
+        for named in (UUID(bytes=job.id) for job in jobs):
+            if named.version == IDEMPOTENT and named not in made:
+                told = f"id: expected none of version {IDEMPOTENT}, as Idempotency-Keys make them"
+                raise InvalidArguments(f"{told}, got {named}")
         if any(job.unique is not None and job.on_duplicate == "replace" for job in jobs):
             detail = "expected a key for all queues: a unique key may be held in any of them"
             raise Problem(403, "forbidden", detail)
@@ -84,8 +92,12 @@ class Seen:
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
-        with hiding_holders(self._caller):
-            stored = self._store.insert(jobs, now=now)
+        try:
+            with hiding_holders(self._caller):
+                stored = self._store.insert(jobs, now=now)
+        except PartlyUnavailable as error:
+            self.hide_holders([each for each in error.answer if each is not None])
+            raise
         self.hide_holders(stored)
         return stored
 
@@ -99,7 +111,10 @@ class Seen:
         if claim is not None:
             queues = self._queues(claim.queues)
             claim = replace(claim, queues=queues) if queues else None
-        return self._store.exchange(transitions, claim, now=now)
+        return _told(
+            lambda: self._store.exchange(transitions, claim, now=now),
+            lambda answer: replace(answer, jobs=self._mine_of(answer.jobs)),
+        )
 
     def _queues(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
         """Those of the wanted queues that are known; of all, in an order that favours none."""
@@ -120,8 +135,14 @@ class Seen:
     ) -> Pulse:
         for queue in presence.queues:
             permit(self._caller, queue)
-        pulse = self._store.heartbeat(presence, tokens, lease, notes, now=now)
-        return replace(pulse, paused=tuple(filter(self._knows, pulse.paused)))
+        there = {each.id: each for each in self._store.workers(now=now)}.get(presence.id)
+        if there is not None and there.queues and not self._caller.knows_worker(there):
+            told = f"expected a worker of queues that this key may use, got {presence.id!a}"
+            raise Problem(403, "forbidden", told)
+        return _told(
+            lambda: self._store.heartbeat(presence, tokens, lease, notes, now=now),
+            lambda pulse: replace(pulse, paused=tuple(filter(self._knows, pulse.paused))),
+        )
 
     def reclaim(self, grant: Grant, limit: int, *, now: Now | None = None) -> list[Claimed]:
         """Lost jobs of other queues are settled here and now, since nobody else might do it."""
@@ -129,10 +150,13 @@ class Seen:
         others = [job for job in jobs if not self._knows(job.queue)]
         if others:
             self._store.exchange([decide(job, Lost(lost(job, CUT_OFF))) for job in others], now=now)
-        return [job for job in jobs if self._knows(job.queue)]
+        return self._mine_of(jobs)
 
     def held(self, tokens: Sequence[int]) -> list[Claimed]:
-        return [job for job in self._store.held(tokens) if self._knows(job.queue)]
+        return _told(lambda: self._store.held(tokens), self._mine_of)
+
+    def _mine_of(self, jobs: Sequence[Claimed]) -> list[Claimed]:
+        return [job for job in jobs if self._knows(job.queue)]
 
     # --- operate ----------------------------------------------------------------------------
 
@@ -160,14 +184,19 @@ class Seen:
     # --- read -------------------------------------------------------------------------------
 
     def get(self, ids: Sequence[bytes]) -> list[Record | None]:
-        """Who only reads is not told by which token a job is held: it could end it by that."""
+        """Who only reads is not told by which token a job is held: it could end it by that. Nor
+        who may use some names only: jobs of others may be held by the same."""
+        return _told(lambda: self._store.get(ids), self._shown_of)
+
+    def _shown_of(self, found: Sequence[Record | None]) -> list[Record | None]:
         return [
             self._shown(each) if each is not None and self._knows(each.queue) else None
-            for each in self._store.get(ids)
+            for each in found
         ]
 
     def _shown(self, job: Record) -> Record:
-        return job if self._caller.may(Permission.WORK) else replace(job, token=None)
+        tells = self._caller.may(Permission.WORK) and not self._caller.only
+        return job if tells else replace(job, token=None)
 
     def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
         mine = self._selected(select)
@@ -315,3 +344,11 @@ def seen_by(caller: Caller, store: Store, verb: str) -> Callable[..., Any]:
         return narrowed
     whole: Callable[..., Any] = getattr(store, verb)
     return whole
+
+
+def _told(verb: Callable[[], T], seen: Callable[[T], T]) -> T:
+    """What is seen of an answer, also where some of several stores give none."""
+    try:
+        return seen(verb())
+    except PartlyUnavailable as error:
+        raise PartlyUnavailable(str(error), seen(error.answer), error.missed) from None

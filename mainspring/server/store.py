@@ -130,6 +130,9 @@ class StoreRoutes:
             with hiding_holders(caller):
                 stored = await self._app.intake.insert(jobs)
         except PartlyUnavailable as error:
+            if seen is not None:
+                there = [each for each in error.answer if each is not None]
+                await self._service.ask(seen.hide_holders, there)
             return _partly(error)
         if seen is not None:
             await self._service.ask(seen.hide_holders, stored)

@@ -14,6 +14,7 @@ from mainspring.server.narrow import hiding_holders, taken
 from mainspring.server.problems import Problem
 from mainspring.server.seen import Seen
 from mainspring.server.service import Service
+from mainspring.server.wishes import ids
 
 
 def idempotency_key(request: Request) -> str:
@@ -25,14 +26,15 @@ async def stored(
     service: Service, request: Request, new_jobs: Sequence[NewJob[Any]]
 ) -> list[Job[Any]]:
     """What was stored, or was there already; a `Problem` for what the caller may not have."""
-    caller = caller_of(request)
+    caller, key = caller_of(request), idempotency_key(request)
     if caller.only:
-        await service.ask(Seen(service.app.store, caller).admit, new_jobs)
+        made = ids(key, len(new_jobs), caller.only) if key else ()
+        await service.ask(Seen(service.app.store, caller).admit, new_jobs, made)
     try:
         with hiding_holders(caller):
             found = await service.app.aput(new_jobs)
     except IdConflict as error:
-        if not idempotency_key(request):
+        if not key:
             raise
         detail = f"expected the same request as before under this Idempotency-Key: {error}"
         raise Problem(422, "idempotency-key-reused", detail) from None

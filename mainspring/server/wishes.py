@@ -22,6 +22,10 @@ from mainspring.registry import Tasks
 from mainspring.retry import MOST_RETRIES, Retry
 
 LONGEST_IDEMPOTENCY_KEY = 255
+
+IDEMPOTENT = 8
+"""The version of ids that follow from an idempotency key: one of our own making."""
+
 MOST_WISHES = 1000
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**10)] | str
@@ -131,6 +135,7 @@ def ids(idempotency_key: str, n: int, only: Sequence[str] = ()) -> list[UUID]:
 
 
 def _id(seed: bytes, n: int) -> UUID:
-    """An id that follows from the key and the place in the request (version 8: our own making)."""
+    """An id that follows from the key and the place in the request."""
     digest = hashlib.sha256(b"idempotency-key %d %b" % (n, seed)).digest()
-    return UUID(int=int.from_bytes(digest[:16]) & ~(0xF << 76) & ~(3 << 62) | 8 << 76 | 2 << 62)
+    bits = int.from_bytes(digest[:16]) & ~(0xF << 76) & ~(3 << 62)
+    return UUID(int=bits | IDEMPOTENT << 76 | 2 << 62)

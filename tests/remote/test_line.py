@@ -15,6 +15,8 @@ import pytest
 
 from mainspring.cells import Add
 from mainspring.engines import open_store
+from mainspring.engines.http.address import address
+from mainspring.engines.http.lines import Lines, Wish
 from mainspring.engines.http.store import HttpStore
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Select, State, Succeeded, Transition
@@ -236,6 +238,34 @@ def test_what_a_proxy_says_instead_of_the_server_is_trouble_that_passes(
     with pytest.raises(StoreUnavailable, match=status[:3]):
         store.counts()
     store.close()
+
+
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "504 Gateway Timeout"])
+def test_what_a_proxy_gave_up_and_must_not_be_made_twice_may_have_been_done(
+    listening: Listening, status: str
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            greet = b"GET /store " in await asked(reader)
+            writer.write(GREETING if greet else answer(status))
+
+    store = open_store(listening(handle).url)
+    with pytest.raises(StoreUnavailable, match=f"{status[:3]}; it may have been done all the same"):
+        store.kv_add([Add("n", 1)])
+    store.close()
+
+
+def test_what_is_not_answered_in_time_and_must_not_be_made_twice_may_have_been_done(
+    listening: Listening,
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        await asyncio.sleep(LONG)
+
+    lines = Lines(address(listening(handle).url), "")
+    with pytest.raises(StoreUnavailable, match="it may have been done all the same"):
+        lines.ask(Wish("POST", "/store/kv_add", b"", timeout=0.2, repeatable=False))
+    lines.close()
 
 
 def test_an_answer_that_is_cut_short_is_asked_for_again(listening: Listening) -> None:

@@ -8,11 +8,14 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.errors import PartlyUnavailable
 from mainspring.job import Select, State, Succeeded
+from mainspring.keys import Permission
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant
+from mainspring.server.callers import Caller
+from mainspring.server.seen import Seen
+from mainspring.store import Claim, Grant, Presence, Settings
 from tests.contract.stage import new
 from tests.servers.mainspring import Server
-from tests.shards.conftest import IN_A, IN_B
+from tests.shards.conftest import ALSO_IN_A, IN_A, IN_B
 
 CLAIM = Claim(grant=Grant(token=7, worker="w", lease=60_000_000), limit=10, slots=10)
 
@@ -52,4 +55,30 @@ def test_what_a_part_of_the_store_answers_crosses_and_so_does_what_it_missed(
     b.start()
     store.exchange([held[theirs.id]])
     assert {job.state for job in store.find(Select(ids=(mine.id, theirs.id)))} == {State.COMPLETED}
+    store.close()
+
+
+def test_of_a_part_of_the_store_a_key_for_some_names_is_told_no_more(
+    servers: list[Server],
+) -> None:
+    _, b, front = servers
+    store = open_store(front.store)
+    seen = Seen(store, Caller("k", frozenset({Permission.ADMIN}), only=(ALSO_IN_A, IN_B)))
+    mine, theirs, away = new(queue=ALSO_IN_A), new(queue=IN_A), new(queue=IN_B)
+    store.insert([mine, theirs, away])
+    held = {job.queue: job.token for job in store.exchange([], CLAIM).jobs}
+    token, other = held[IN_A], held[IN_B]
+    store.configure(IN_A, Settings(paused=True))
+    b.kill()
+    with pytest.raises(PartlyUnavailable) as told:
+        seen.get([mine.id, theirs.id, away.id])
+    first, second, third = told.value.answer
+    assert (first.id, first.token, second, third) == (mine.id, None, None, None)
+    with pytest.raises(PartlyUnavailable) as told:
+        seen.held([token])
+    assert {job.queue for job in told.value.answer} <= {ALSO_IN_A}
+    me = Presence(id="w", host="h", pid=1, started=1, state="running", queues=(ALSO_IN_A,))
+    with pytest.raises(PartlyUnavailable) as told:
+        seen.heartbeat(me, [token, other], 60_000_000)
+    assert told.value.answer.paused == ()
     store.close()

@@ -1,6 +1,7 @@
 """Keys: who shows one that holds is let in, nobody else, on every server."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -121,6 +122,29 @@ def test_a_stream_ends_with_the_key_it_was_begun_by(http: Http, app: Mainspring)
         until(lambda: http.get("/tasks", headers=bearer(reader.key)).status_code == 401)
         job.cancel()
         assert "event: state" not in lines
+
+
+def test_who_waits_for_a_message_takes_none_once_its_key_is_revoked(
+    http: Http, app: Mainspring, admin: str
+) -> None:
+    worker = app.keys.create("w", ["work"])
+    with ThreadPoolExecutor() as others:
+        waiting = others.submit(
+            http.told,
+            401,
+            "POST",
+            "/queues/mail/consume",
+            json={"timeout": 30},
+            headers=bearer(worker.key),
+        )
+        until(lambda: app.keys.list()[0].used is not None)  # so it has been let in
+        app.keys.revoke(worker.id)
+        until(lambda: http.get("/tasks", headers=bearer(worker.key)).status_code == 401)
+        app.queue("mail").publish("still there")
+        waiting.result(20)
+    message = app.queue("mail").consume(wait=5)
+    assert message is not None
+    assert (message.body, message.attempt) == ("still there", 1)
 
 
 def test_when_a_key_was_used_is_kept(http: Http, app: Mainspring, admin: str) -> None:

@@ -271,6 +271,16 @@ def test_what_a_caller_may_not_use_is_for_it_as_if_it_were_not_there(
     assert app.kv.get("t2:a") == 2
 
 
+def test_who_only_writes_is_not_told_what_is_there(app: Mainspring) -> None:
+    app.kv.set("k", "secret")
+    writer = app.keys.create("w", ["enqueue"]).key
+    status, told = asked_by(writer, app, "POST", "/kv/k/touch", json={"ttl": 60})
+    assert (status, told["found"], told["key"]) == (200, True, "k")
+    assert "value" not in told
+    both = app.keys.create("b", ["enqueue", "read"]).key
+    assert asked_by(both, app, "POST", "/kv/k/touch")[1]["value"] == "secret"
+
+
 def test_what_a_caller_may_not_use_it_cannot_make(app: Mainspring, tenant: str) -> None:
     assert asked_by(tenant, app, "PUT", "/kv/t2:b", json={"value": 1})[0] == 403
     assert asked_by(tenant, app, "POST", "/kv/t2:b/increment")[0] == 403

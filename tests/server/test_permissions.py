@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from starlette.routing import Route, WebSocketRoute
@@ -14,6 +15,7 @@ from mainspring.keys import GIVEN, Permission
 from mainspring.server.application import routes_over
 from mainspring.server.paths import Operations, Socket
 from mainspring.server.service import Service
+from mainspring.server.wishes import ids
 from mainspring.store import Presence
 from tests.server.conftest import Http, Running
 
@@ -193,7 +195,7 @@ def test_idempotency_keys_of_callers_for_other_names_do_not_meet(
     here, http = place
     other = here.app.keys.create("other", ["enqueue"], only=["other"]).key
     again = here.app.keys.create("again", ["enqueue"], only=["mine-*", "mine"]).key
-    ids = []
+    got = []
     for key, queue, status in (
         (here.narrow, "mine", 201),
         (other, "other", 201),
@@ -201,5 +203,26 @@ def test_idempotency_keys_of_callers_for_other_names_do_not_meet(
     ):
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "7"}
         wish = {"type": "echo", "queue": queue}
-        ids.append(http.told(status, "POST", "/tasks", json=wish, headers=headers)["task"]["id"])
-    assert ids[0] == ids[2] != ids[1]
+        got.append(http.told(status, "POST", "/tasks", json=wish, headers=headers)["task"]["id"])
+    assert got[0] == got[2] != got[1]
+
+
+def test_an_id_of_an_idempotency_key_is_not_to_be_taken_before_it_is_used(
+    place: tuple[Place, Http],
+) -> None:
+    here, http = place
+    [id] = ids("order-7", 1)
+    narrow = {"Authorization": f"Bearer {here.narrow}"}
+    for path, wish in (
+        ("/tasks", {"type": "echo", "queue": "mine"}),
+        ("/queues/mine/publish", {"body": 1}),
+    ):
+        told = http.told(422, "POST", path, json=wish | {"id": str(id)}, headers=narrow)
+        assert "id: expected none of version 8" in told["detail"]
+        own = str(uuid4())
+        http.told(201, "POST", path, json=wish | {"id": own}, headers=narrow)
+        again = narrow | {"Idempotency-Key": path}
+        http.told(201, "POST", path, json=wish, headers=again)
+        http.told(200, "POST", path, json=wish, headers=again)
+    wide = {"Authorization": f"Bearer {here.keys['enqueue']}", "Idempotency-Key": "order-7"}
+    http.told(201, "POST", "/tasks", json={"type": "echo"}, headers=wide)

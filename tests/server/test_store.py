@@ -314,6 +314,26 @@ def test_a_claim_takes_from_queues_that_are_known(app: Mainspring, some: HttpSto
     assert some.held([8]) == []
 
 
+def test_one_of_many_jobs_that_are_held_together_opens_no_way_to_the_others(
+    app: Mainspring, some: HttpStore
+) -> None:
+    mine, theirs = new(queue=MINE), new(queue=THEIRS)
+    app.store.insert([mine, theirs])
+    app.store.exchange([], CLAIM)
+    [found], [got], [kept] = some.find(Select()), some.get([mine.id]), some.dump()
+    assert (found.token, got and got.token) == (None, None)
+    assert kept.job.id == mine.id
+    assert ids(some.exchange([], replace(CLAIM, queues=(MINE,))).jobs) == [mine.id]
+
+
+def test_what_is_held_elsewhere_is_not_given_to_who_knows_its_token(
+    app: Mainspring, some: HttpStore
+) -> None:
+    app.store.insert([new(queue=THEIRS)])
+    app.store.exchange([], CLAIM)
+    assert some.exchange([], replace(CLAIM, queues=(MINE,))).jobs == []
+
+
 def test_what_a_worker_elsewhere_lost_is_settled_and_not_shown(
     app: Mainspring, some: HttpStore
 ) -> None:
@@ -335,6 +355,11 @@ def test_workers_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> No
     assert some.instruct(["mine", "theirs", "all"], Wanted(paused=True)) == ["mine"]
     with pytest.raises(KeyRefused):
         some.heartbeat(replace(told, queues=(THEIRS,)), [], 60_000_000)
+    for state in ("running", "stopped"):
+        with pytest.raises(KeyRefused, match="a worker"):
+            some.heartbeat(replace(told, id="theirs", state=state), [], 60_000_000)
+    some.heartbeat(replace(told, id="mine", queues=(MINE,)), [], 60_000_000)
+    assert {each.id for each in app.store.workers()} == {"mine", "theirs", "all"}
 
 
 def test_entries_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:

@@ -34,6 +34,11 @@ MOST_IDLE = 16
 AWAY = (502, 503, 504)
 """What a server, or what stands before it, answers while nobody can do what is asked."""
 
+CUT_OFF = (502, 504)
+"""What a proxy answers that got no answer: nobody knows whether it was done."""
+
+PERHAPS = "it may have been done all the same"
+
 Line = http.client.HTTPConnection
 
 
@@ -132,13 +137,14 @@ class Lines:
             line.connect()
         line.sock.settimeout(wish.timeout)
         try:
-            return self._told(line, wish)
-        except TimeoutError:
-            raise
+            answer = self._told(line, wish)
         except (OSError, http.client.HTTPException) as error:
             if wish.repeatable:
                 raise
-            raise self.away(f"{_words(error)}; it may have been done all the same") from error
+            raise self.away(f"{_words(error)}; {PERHAPS}") from error
+        if answer.status in CUT_OFF and not wish.repeatable:
+            raise self.away(f"status {answer.status}; {PERHAPS}")
+        return answer
 
     def _told(self, line: Line, wish: Wish) -> Answer:
         headers = self._headers | ({"Content-Type": wish.kind} if wish.kind else {})

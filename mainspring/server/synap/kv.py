@@ -94,6 +94,8 @@ class KeyValueCommands:
         """Keep a value; with `nx` only where there is none, with `xx` only where there is one."""
         key, data = asked.text("key"), written(asked.value("value"))
         asked.permit(key)
+        if asked.payload.get("get") is True:
+            asked.caller.require(Permission.READ)
         put = self._entries.put(key, data, _ttl(asked))
         step = Step(op="set", key=key, value=put.value, ttl=put.ttl)
         if self._transactions.queued(asked, step):
@@ -283,9 +285,10 @@ class KeyValueCommands:
         return {"length": len(self._read(asked) or b"")}
 
     def getset(self, asked: Asked) -> str | None:
-        """Keep a value; the one before."""
+        """Keep a value; the one before, so it takes a key that may read as well."""
         key, data = asked.text("key"), written(asked.value("value"))
         asked.permit(key)
+        asked.caller.require(Permission.READ)
         self._tally.sets += 1
         before = self._entries.change(key, lambda cell: self._entries.put(key, data))
         return None if before is None else readable(shown(before.value))

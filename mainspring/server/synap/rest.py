@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from mainspring.server import asked
 from mainspring.server.answers import answer
+from mainspring.server.guard import SAME_SITE
 from mainspring.server.paths import Endpoint, Operation
 from mainspring.server.synap.commands import Commander, fault
-from mainspring.server.synap.refusals import invalid, refusal_of
+from mainspring.server.synap.refusals import forbidden, invalid, refusal_of
 
 Fields: TypeAlias = dict[str, Any]
 BODY = Decoder(dict[str, Any])
@@ -30,7 +31,8 @@ def _same(fields: Fields) -> Fields:
 
 class Way(Struct, frozen=True):
     """A path and method that lead to a command. `fields` makes the command's of what came, `shape`
-    the answer of what the command told, `mild` says that failures, too, have status 200."""
+    the answer of what the command told, `mild` says that failures, too, have status 200. What
+    `takes` something though it is a GET must not be for an image in a page of another site."""
 
     method: str
     place: str
@@ -38,6 +40,7 @@ class Way(Struct, frozen=True):
     shape: Callable[[Fields, Any], Any] = as_it_is
     fields: Callable[[Fields], Fields] = _same
     mild: bool = False
+    takes: bool = False
 
 
 def _set(fields: Fields, result: Any) -> Any:
@@ -91,7 +94,7 @@ WAYS = (
     Way("POST", "/queue/{queue}", "queue.create", _created, _configured),
     Way("DELETE", "/queue/{queue}", "queue.delete", _successful),
     Way("POST", "/queue/{queue}/publish", "queue.publish"),
-    Way("GET", "/queue/{queue}/consume/{consumer_id}", "queue.consume", _message),
+    Way("GET", "/queue/{queue}/consume/{consumer_id}", "queue.consume", _message, takes=True),
     Way("POST", "/queue/{queue}/ack", "queue.ack"),
     Way("POST", "/queue/{queue}/nack", "queue.nack", fields=_nack),
     Way("GET", "/queue/{queue}/stats", "queue.stats"),
@@ -128,6 +131,8 @@ def operation(way: Way, commander: Commander) -> Operation:
 def _endpoint(way: Way, commander: Commander) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
+            if way.takes:
+                _refuse_others(request)
             fields = way.fields(await _fields(request))
             result = await commander.run(way.command, fields, request, str(uuid4()))
         except ClientDisconnect:
@@ -137,6 +142,12 @@ def _endpoint(way: Way, commander: Commander) -> Endpoint:
         return answer(way.shape(fields, result))
 
     return endpoint
+
+
+def _refuse_others(request: Request) -> None:
+    site = asked.header(request, b"sec-fetch-site", "none").encode()
+    if site not in SAME_SITE or request.method != "GET":
+        raise forbidden("expected a GET by a program or a page of this very site")
 
 
 async def _fields(request: Request) -> Fields:

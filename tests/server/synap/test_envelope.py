@@ -57,6 +57,16 @@ def test_pages_of_other_sites_get_nothing(synap: Wire) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+def test_an_image_in_a_page_of_another_site_takes_no_message(synap: Wire) -> None:
+    synap.told("queue.publish", queue="q", message=1)
+    for site in ("cross-site", "same-site"):
+        answer = synap.get("/queue/q/consume/c", headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 403
+    assert synap.head("/queue/q/consume/c").status_code == 403
+    own = synap.get("/queue/q/consume/c", headers={"Sec-Fetch-Site": "same-origin"})
+    assert own.json()["retry_count"] == 0
+
+
 def test_without_being_asked_for_there_is_no_such_path(http_without: Wire) -> None:
     assert http_without.post("/api/v1/command", json={}).status_code == 404
 

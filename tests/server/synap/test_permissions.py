@@ -89,6 +89,17 @@ def test_no_command_is_carried_out_without_a_key(
         assert client.get("/health").status_code == 200
 
 
+def test_who_only_writes_is_not_told_what_was_there(app: Mainspring, server: Running) -> None:
+    app.kv.set("k", "secret")
+    with holding(app, server, "enqueue") as wire:
+        assert "expected a key with read" in wire.refused("kv.getset", key="k", value="x")
+        assert "expected a key with read" in wire.refused("kv.set", key="k", value="x", get=True)
+        assert app.kv.get("k") == "secret"
+    with holding(app, server, "enqueue", "read") as wire:
+        assert wire.told("kv.set", key="k", value="x", get=True)["old_value"] == "secret"
+        assert wire.told("kv.getset", key="k", value="y") == "x"
+
+
 def test_what_a_key_may_not_know_is_not_there_and_not_made(
     app: Mainspring, server: Running
 ) -> None:
