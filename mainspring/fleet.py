@@ -34,7 +34,7 @@ class Fleet(Home):
         return self._tell(names, host, Wanted(paused=True))
 
     def resume_workers(self, *names: str, host: str | None = None) -> list[str]:
-        """The opposite of `pause_workers`."""
+        """Have paused workers claim jobs again."""
         return self._tell(names, host, Wanted(paused=False))
 
     def drain_workers(self, *names: str, host: str | None = None) -> list[str]:

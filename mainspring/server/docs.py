@@ -1,13 +1,14 @@
 """Docs: the OpenAPI document as a page for people. It loads nothing and runs no script."""
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _HERE = files("mainspring.server")
 STYLE = _HERE.joinpath("docs.css").read_text()
@@ -17,6 +18,7 @@ POLICY = (
 )
 """The Content-Security-Policy of the page: its own style, and nothing else."""
 
+CODE = re.compile("`([^`]+)`")
 _FORM = "#/components/schemas/"
 _BOUNDS = {
     "minimum": "from {}",
@@ -44,7 +46,13 @@ def page(document: Mapping[str, Any]) -> str:
         schemas=document["components"]["schemas"],
         style=Markup(STYLE),  # our own file
         form=form,
+        words=words,
     )
+
+
+def words(text: str) -> Markup:
+    """Text in whose `backticks` is code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # escaped before
 
 
 def form(schema: Mapping[str, Any]) -> Markup:

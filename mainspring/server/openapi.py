@@ -23,6 +23,7 @@ from mainspring.server.problems import MEDIA_TYPE, ProblemShown
 
 SCHEMAS = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
+SENTENCE = re.compile(r"(?<=\.)\s+")
 KEY = "key"
 NEEDS = {Permission.OPEN: "", Permission.ANY: "Needs a key."}
 MEDIA = {Events: "text/event-stream", Page: "text/html"}
@@ -130,12 +131,12 @@ def _operation(place: str, method: str, operation: Operation, schemas: Schemas) 
     told = inspect.getdoc(operation.endpoint) or ""
     permission = operation.permission
     needs = NEEDS.get(permission, f"Needs a key with `{permission}`.")
-    summary, _, more = told.partition("\n")
+    summary, more = _first_sentence(told)
     described: dict[str, Any] = {
         "operationId": _id(place, method),
         "tags": [place.split("/")[1].partition(".")[0]],
         "summary": summary,
-        "description": "\n\n".join(filter(None, (more.strip(), needs))),
+        "description": "\n\n".join(filter(None, (more, needs))),
         "security": [] if permission is Permission.OPEN else [{KEY: []}],
         "responses": {
             **{str(status): _answer(form, schemas) for status, form in operation.answers.items()},
@@ -152,6 +153,12 @@ def _operation(place: str, method: str, operation: Operation, schemas: Schemas) 
     return described
 
 
+def _first_sentence(told: str) -> tuple[str, str]:
+    """The first sentence of a docstring on one line, and the rest."""
+    first, *rest = SENTENCE.split(told, maxsplit=1)
+    return " ".join(first.split()), "".join(rest)
+
+
 def _answer(form: Any, schemas: Schemas) -> dict[str, Any]:
     if form is None:
         return {"description": "Nothing more to say."}
@@ -160,7 +167,7 @@ def _answer(form: Any, schemas: Schemas) -> dict[str, Any]:
         return {"description": inspect.getdoc(form), "content": content}
     described = inspect.getdoc(form) if inspect.isclass(form) else None
     return {
-        "description": (described or "The answer.").partition("\n")[0],
+        "description": _first_sentence(described or "The answer.")[0],
         "content": {"application/json": {"schema": schemas.of(form)}},
     }
 

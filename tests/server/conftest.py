@@ -114,6 +114,16 @@ def server(app: Mainspring) -> Iterator[Running]:
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server for all tests of a module, where they leave nothing behind."""
+    path = tmp_path_factory.mktemp("lasting") / "jobs.db"
+    with Mainspring(f"sqlite:///{path}", Tasks()) as app:
+        running = Running(app)
+        yield running
+        running.stop()
+
+
 @pytest.fixture
 def http(server: Running) -> Iterator[Http]:
     with Http(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:

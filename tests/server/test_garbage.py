@@ -13,6 +13,11 @@ from tests.server.conftest import PROBLEM, Http, Running, asked_of
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.fixture(scope="module")
+def server(lasting: Running) -> Running:
+    return lasting
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -67,6 +72,7 @@ def test_a_body_of_unknown_length_is_measured_as_it_comes(http: Http) -> None:
     http.told(413, "POST", "/tasks", content=iter(chunks), headers=JSON)
     whole = iter([b'{"type":', b'"x"}'])
     http.told(201, "POST", "/tasks", content=whole, headers=JSON)
+    http.told(200, "POST", "/queues/default/purge")
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])

@@ -66,13 +66,8 @@ ALL = list(all_asked())
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
-    path = tmp_path_factory.mktemp("values") / "jobs.db"
-    with Mainspring(f"sqlite:///{path}", Tasks()) as app:
-        running = Running(app)
-        with Http(base_url=f"http://127.0.0.1:{running.port}", timeout=30) as client:
-            yield client
-        running.stop()
+def server(lasting: Running) -> Running:
+    return lasting
 
 
 def refused(http: Http, method: str, path: str, **more: Any) -> bool:
