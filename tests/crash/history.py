@@ -6,7 +6,7 @@ most one torn last line. Times are of the monotonic clock, which all processes o
 `inserting` (mark): a producer is about to ask. `inserted` (mark; start: when it asked; unique;
 after: marks of parents; due: seconds of the wall clock; line: of one in which order is promised):
 it was acknowledged. `refused`: it was not.
-`begin`, `end`, `raised` (mark, claim, pid, parent: its worker, wall): by the task itself.
+`begin`, `end`, `raised` (mark, claim, attempt, pid, parent: its worker, wall): by the task itself.
 `seen` (mark, state): somebody read that it had ended so.
 `fault` (who; hits: the processes that it meets, otherwise all): harm is done. `healed` (of: the
 moment of the fault): from now on it has no effect.
@@ -60,3 +60,9 @@ class Ended:
     claims: int | None = None
     accepted: int | None = None
     failed_attempts: list[int] = field(default_factory=list)
+
+    @property
+    def lost_attempts(self) -> set[int]:
+        """Those that ended with the process in which they ran."""
+        ends = zip(self.failed_attempts, self.errors, strict=True)
+        return {attempt for attempt, error in ends if error == "WorkerLost"}

@@ -5,6 +5,7 @@ things of which one was not surely first, it says nothing.
 """
 
 import itertools
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,8 +24,9 @@ class Verdict:
 
     `again` counts repeated executions that a fault explains, `recoveries` are the seconds from the
     first such fault of a job to its next execution (one that was lost twice is suspected, and waits
-    until it can run alone), `gap` is the longest time without an acknowledged insert, and `bit`
-    counts, by what was done, the faults that made something run again.
+    until it can run alone), `gap` is the longest time without an acknowledged insert, `bit`
+    counts, by what was done, the faults that made something run again, and `unwritten`, by moment,
+    those that ended first executions before their function could write down that it began.
     """
 
     broken: list[str] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Verdict:
     recoveries: list[float] = field(default_factory=list)
     gap: float = 0.0
     bit: Counter[str] = field(default_factory=Counter)
+    unwritten: Counter[int] = field(default_factory=Counter)
 
     @property
     def is_evidence(self) -> bool:
@@ -55,6 +58,7 @@ class Run(NamedTuple):
     pid: int | None
     parent: int | None
     wall: float | None
+    attempt: int | None
 
 
 class Fault(NamedTuple):
@@ -107,10 +111,20 @@ class History:
                 return fault
         return None
 
+    def fault_before(self, run: Run, since: int) -> Fault | None:
+        """What ended the first execution, begun at `since` or later, if that was too short to be
+        written down: this is the first that was."""
+        if run.attempt is None or run.attempt == 1:
+            return None
+        lost = [1 in job.lost_attempts for job in self.jobs[run.mark]]
+        faults = (fault for fault in self.faults if fault.end > since and fault.start < run.t)
+        return next(faults, None) if any(lost) else None
+
 
 def _run(fact: Fact) -> Run:
     get = fact.get
-    return Run(fact["mark"], get("claim"), fact["t"], get("pid"), get("parent"), get("wall"))
+    where = get("pid"), get("parent")
+    return Run(fact["mark"], get("claim"), fact["t"], *where, get("wall"), get("attempt"))
 
 
 def judge(facts: list[Fact], ended: list[Ended]) -> Verdict:
@@ -274,12 +288,18 @@ def _order(history: History, verdict: Verdict) -> None:
         if "line" in fact and history.runs[fact["mark"]]:
             lines[fact["line"]].append(fact)
     for facts in lines.values():
-        latest: Fact | None = None  # of those surely before, the one that began last
-        firsts = {f["mark"]: min(run.t for run in history.runs[f["mark"]]) for f in facts}
+        moments: list[int] = []
+        latest: list[tuple[int, str]] = []  # of all up to that moment, the one that began last
         for fact in sorted(facts, key=lambda fact: fact["t"]):
-            begun = firsts[fact["mark"]]
-            before = latest is not None and latest["t"] < fact.get("start", fact["t"])
-            if latest is not None and before and begun < firsts[latest["mark"]]:
-                verdict.broken.append(f"{fact['mark']}: begun before {latest['mark']}")
-            if latest is None or begun > firsts[latest["mark"]]:
-                latest = fact
+            mark = fact["mark"]
+            surely = bisect_left(moments, fact.get("start", fact["t"]))
+            since, before = latest[surely - 1] if surely else (0, "")
+            first = min(history.runs[mark], key=lambda run: run.t)
+            begun = first.t
+            if (fault := history.fault_before(first, since)) is not None:
+                verdict.unwritten[fault.start] += 1
+                begun = max(since, fault.start)
+            if begun < since:
+                verdict.broken.append(f"{mark}: begun before {before}")
+            moments.append(fact["t"])
+            latest.append(max([(begun, mark), *latest[-1:]]))

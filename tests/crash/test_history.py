@@ -50,6 +50,14 @@ FAMILY = [fact(1, "inserted"), fact(2, "inserted", "b", after=["a"])]
 KEYS = [fact(2, "inserted", unique="k"), fact(6, "inserted", "b", unique="k", start=5)]
 LINE = [fact(2, "inserted", line="l"), fact(4, "inserted", "b", line="l", start=3)]
 
+CUT = [
+    *LINE,
+    # The process that ran a was killed before the function wrote down that it began.
+    *(fact(6, "fault", ""), fact(8, "healed", "", of=6)),
+    *(begin(9, 1, "b", attempt=1), end(10, 1, "b"), begin(12, 2, attempt=2), end(13, 2)),
+]
+CUT_SHORT = [Ended("a", "completed", 2, 3, ["WorkerLost"], 2, 2, [1]), replace(ONCE, mark="b")]
+
 
 def test_an_honest_history_with_a_kill_is_not_convicted() -> None:
     verdict = judge(HONEST, [DONE])
@@ -84,6 +92,8 @@ def test_an_honest_history_with_a_kill_is_not_convicted() -> None:
             ],
             TWICE,
         ),
+        # the first was lost before it could write down that it began
+        (CUT, CUT_SHORT),
         # cancelled while it waited, and while it ran
         ([HONEST[0], fact(2, "seen", state="cancelled")], [Ended("a", "cancelled", 0, 3, [], 0)]),
         ([HONEST[0], begin(2, 1)], [Ended("a", "cancelled", 1, 3, [], 1)]),
@@ -132,6 +142,15 @@ def test_an_honest_history_is_not_convicted(facts: Facts, ended: list[Ended]) ->
         ([*FAMILY, begin(3, 1), begin(4, 1, "b"), end(5, 1), end(6, 1, "b")], TWICE, "had ended"),
         ([*KEYS, begin(7, 1), end(8, 1), begin(9, 1, "b"), end(9, 1, "b")], TWICE, "held the key"),
         ([*LINE, begin(6, 1, "b"), begin(7, 1), end(8, 1), end(8, 1, "b")], TWICE, "before a"),
+        # those that were fed with it were begun by others before the kill
+        ([*CUT[:4], begin(5, 1, "b", attempt=1), *CUT[5:]], CUT_SHORT, "b: begun before a"),
+        # it was no kill that ended the first, or it had not begun and was given back
+        (CUT, [replace(CUT_SHORT[0], errors=["ValueError"]), CUT_SHORT[1]], "b: begun before a"),
+        (
+            [*CUT[:6], begin(12, 2, attempt=1), end(13, 2)],
+            [Ended("a", "completed", 1, 3, [], 2, 2), CUT_SHORT[1]],
+            "b: begun before a",
+        ),
         (
             [HONEST[0], fact(2, "seen", state="cancelled"), begin(3, 1), end(4, 1)],
             [ONCE],
@@ -157,6 +176,10 @@ def test_the_figures_of_a_history_are_told() -> None:
     assert (verdict.again, verdict.recoveries, verdict.gap) == (1, [2.0], 3.0)
     assert verdict.is_evidence
     assert verdict.lost == 3
+
+
+def test_first_executions_that_nobody_wrote_down_are_counted_by_fault() -> None:
+    assert judge(CUT, CUT_SHORT).unwritten == {6: 1}
 
 
 def test_a_history_that_nothing_disturbed_is_no_evidence() -> None:

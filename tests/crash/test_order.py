@@ -44,4 +44,7 @@ def test_first_executions_keep_the_order_though_children_are_killed(
         place.wait_until_done(60)
         verdict = judge(read(place.history), place.ended())
         assert verdict.broken == []
+        # A process is killed now and then between the mark that its job runs and the first line of
+        # the function. It ran one, so that a kill can have met no more than one like that.
+        assert max(verdict.unwritten.values(), default=0) <= 1
         assert verdict.again > 0, "no kill hit a running job: this run is no evidence"

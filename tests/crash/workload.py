@@ -25,9 +25,10 @@ def recorder() -> Recorder:
 
 
 def record(op: str, mark: str, **facts: Any) -> None:
-    """Write down what happens to this job, under which claim, and where."""
-    where = {"claim": current().claims, "pid": os.getpid(), "parent": os.getppid()}
-    recorder().record(op, mark=mark, **where, wall=time.time(), **facts)
+    """Write down what happens to this job, under which claim, in which attempt, and where."""
+    its = {"claim": current().claims, "attempt": current().attempt}
+    where = {"pid": os.getpid(), "parent": os.getppid()}
+    recorder().record(op, mark=mark, **its, **where, wall=time.time(), **facts)
 
 
 def begin(mark: str, fails: int) -> None:
