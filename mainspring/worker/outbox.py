@@ -1,8 +1,8 @@
 """Outbox: what is still to be written, and what is being written, one round at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mainspring.job import Transition
+from mainspring.job import Claimed, Transition
 from mainspring.store import Claim, Note
 from mainspring.worker.ledger import Round
 
@@ -30,6 +30,7 @@ class Outbox:
         self._missed: list[Transition] = []
         self._notes: list[Note] = []
         self._notes_at = self._missed_at = 0.0
+        self._is_overtaken = False
 
     @property
     def empty(self) -> bool:
@@ -63,9 +64,15 @@ class Outbox:
         self.busy = True
         return round
 
-    def written(self, round: Round, now: float) -> None:
-        """The round is done, but for what was missed."""
+    def overtake(self, jobs: Sequence[Claimed]) -> None:
+        """These, if any, are given back and come before what a claim under way brings."""
+        self._is_overtaken |= self.busy and bool(jobs)
+
+    def written(self, round: Round, now: float) -> bool:
+        """The round is done, but for what was missed. Whether its claim was overtaken."""
         if round.missed:
             self._missed += round.missed
             self._missed_at = now + MISSED_PAUSE
         self.busy, self._underway = False, []
+        overtaken, self._is_overtaken = self._is_overtaken, False
+        return overtaken

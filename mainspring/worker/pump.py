@@ -215,18 +215,18 @@ class Pump:
     # --- the store says ---------------------------------------------------------------------
 
     def _written(self, round: Round, answer: Exchanged) -> None:
-        self._outbox.written(round, time.monotonic())
+        overtaken = self._outbox.written(round, time.monotonic())
         office = self._required_office()
-        if len(self._outbox.pending) >= MANY:
+        if len(self._outbox.pending) >= MANY and not overtaken:
             # Under load the store need not wait until these jobs are dealt.
             self._submit(office, time.monotonic(), len(answer.jobs))
         office.keeper.settle(map(_token, round.transitions))
         if answer.jobs:
             for token, jobs in Counter(map(_token, answer.jobs)).items():
                 office.keeper.hold(token, jobs, round.asked)
-            if time.monotonic() < round.asked + self._me.lease / 2:
+            if not overtaken and time.monotonic() < round.asked + self._me.lease / 2:
                 self._deal(answer.jobs)
-            else:  # so long in coming that they may be somebody else's before they have begun
+            else:  # others come first, or they may be somebody else's before they have begun
                 self._end_all(answer.jobs, HandedBack())
         for station in self.crew.everyone:
             station.acknowledge()
@@ -369,6 +369,7 @@ class Pump:
     def ended(self, departure: Departure) -> None:
         """A place is gone."""
         self._end_all(departure.rest, HandedBack())
+        self._outbox.overtake(departure.rest)
         begun = departure.begun
         for job in begun:
             self._outbox.note(notes(job.number, job.token, departure.output))

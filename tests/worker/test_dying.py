@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,11 @@ from mainspring.events import ChildDied
 from mainspring.ids import new_token
 from mainspring.job import Claimed, JobError, Lost, NewJob, State
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Store
+from mainspring.store import Claim, Exchanged, Grant, Store
 from mainspring.worker.worker import Worker
 from tests.worker import workshop
 from tests.worker.conftest import House, eventually
+from tests.worker.faulty import FaultyStore
 
 
 def test_a_killed_child_is_replaced_and_its_begun_job_counted(outside: House) -> None:
@@ -96,6 +99,42 @@ def test_jobs_that_had_not_begun_are_not_counted(outside: House) -> None:
     gate.let_go()
     assert killer.result(timeout=15) == 2
     assert {job.attempt for job in outside.ended(*rest)} == {1}
+
+
+def test_what_a_dead_child_had_not_begun_goes_before_what_a_claim_under_way_brings(
+    outside: House,
+) -> None:
+    """The claim is answered when the successor is ready, which could begin those jobs at once."""
+    died = outside.hear(ChildDied)
+    begun, asked, answered = (threading.Event() for _ in range(3))
+
+    class Slow(FaultyStore):
+        def exchange(self, transitions: Any, claim: Any = None) -> Exchanged:
+            answer: Exchanged = self._store.exchange(transitions, claim)
+            if answer.jobs and begun.is_set() and not asked.is_set():
+                asked.set()
+                answered.wait(15)
+            return answer
+
+    outside.app.enqueue_many(workshop.add.job(n) for n in range(300))
+    worker = outside.start(threads=1, lease="1h", store=Slow(outside.app.store))
+    assert outside.app.wait_until_idle(timeout=15)
+    child = outside.app.enqueue(workshop.pid.job()).result(timeout=15)
+    gate, names = outside.gate(), outside.folder / "names"
+    first = outside.app.enqueue_many(
+        [workshop.gated.job(str(gate)), *(workshop.sign.job(str(names), "a") for _ in range(5))]
+    )
+    gate.await_arrival()
+    begun.set()
+    second = outside.app.enqueue_many(workshop.sign.job(str(names), "b") for _ in range(5))
+    assert asked.wait(15)
+    os.kill(child, signal.SIGKILL)
+    eventually(lambda: died and worker.ready)
+    answered.set()
+    gate.await_arrival()
+    gate.let_go()
+    outside.ended(*first, *second)
+    assert names.read_text() == "aaaaabbbbb"
 
 
 @pytest.mark.parametrize(

@@ -303,6 +303,13 @@ def mark(path: str) -> None:
         file.write("x")
 
 
+@tasks.task
+def sign(path: str, name: str) -> None:
+    """Leaves its name when it runs."""
+    with open(path, "a") as file:
+        file.write(name)
+
+
 @tasks.task(retry=Retry(max_retries=5, base=0.001))
 def alone() -> int:
     """Fails unless it is the only job that runs in this process."""
