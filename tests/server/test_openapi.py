@@ -49,7 +49,7 @@ def test_every_route_is_in_the_document_and_nothing_else(app: Mainspring, docume
 def test_every_answer_has_a_form_and_every_operation_tells_what_it_does(document: Any) -> None:
     for place, operations in document["paths"].items():
         for method, operation in operations.items():
-            assert operation["summary"], (place, method)
+            assert operation["summary"].endswith("."), (place, method)
             assert set(operation["responses"]) > {"default"}, (place, method)
 
 
