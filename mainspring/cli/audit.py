@@ -18,7 +18,8 @@ from mainspring.durations import moment
 def audit(place: Place, since: str, limit: int) -> None:
     """Tell who changed what over HTTP.
 
-    What takes a key with admin, that is: the last of it, the oldest first. Servers keep it for 90 days.
+    What takes a key with admin, that is: the last of it, the oldest first. Servers keep it for
+    90 days.
     """
     with place.app() as app:
         refuse_servers(app)
