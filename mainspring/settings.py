@@ -177,6 +177,16 @@ def _names(what: str, example: str) -> Callable[[object, Mapping[str, str]], tup
     return read
 
 
+def _hosts(value: object, environment: Mapping[str, str]) -> tuple[str, ...]:
+    given = _names("hosts", "queue.example.org")(value, environment)
+    for each in given:
+        if "/" in each or each.count(":") == 1:
+            raise InvalidArguments(
+                f"expected names without scheme and port, such as queue.example.org, got {each!r}"
+            )
+    return given
+
+
 def _networks(value: object, environment: Mapping[str, str]) -> tuple[str, ...]:
     given = _names("proxies", "10.0.0.7,192.168.1.0/24")(value, environment)
     from ipaddress import ip_network
@@ -273,7 +283,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "host": _text,
     "port": _whole(65_535, least=0),
     "server_processes": _processes,
-    "hosts": _names("hosts", "queue.example.org"),
+    "hosts": _hosts,
     "tls_cert": _text,
     "tls_key": _text,
     "tls_client_ca": _text,

@@ -16,9 +16,9 @@ from mainspring.durations import moment
 @click.option("--since", type=duration, default="1d", show_default=True, help="How far back.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 def audit(place: Place, since: str, limit: int) -> None:
-    """Tell what was changed by way of servers that takes a key with admin, and by whom.
+    """Tell who changed what over HTTP.
 
-    The last of them, the oldest first. Servers keep these lines for 90 days.
+    What takes a key with admin, that is: the last of it, the oldest first. Servers keep it for 90 days.
     """
     with place.app() as app:
         refuse_servers(app)

@@ -84,7 +84,9 @@ keys.add_command(_revoke, "revoke")
 def refuse_servers(app: "Mainspring") -> None:
     """`InvalidArguments` if the store is behind a server, which shows these entries to nobody."""
     if app.url.startswith(("http://", "https://")):
-        raise InvalidArguments("--url: expected the store itself, got a server")
+        raise InvalidArguments(
+            f"--url: expected the store itself, where its server runs, got the server {app.url}"
+        )
 
 
 def _listed(found: Sequence[Key]) -> str:

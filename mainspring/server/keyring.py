@@ -139,7 +139,9 @@ def _shown(authorization: bytes | None) -> tuple[str, str]:
     scheme, _, key = authorization.decode("latin-1").partition(" ")
     found = WRITTEN.fullmatch(key.strip())
     if scheme.lower() != "bearer" or found is None:
-        raise _unauthorized("expected a key, as in Authorization: Bearer ms_…", given=True)
+        raise _unauthorized(
+            "expected a key, as in Authorization: Bearer ms_…, got something else", given=True
+        )
     return found[1], found[2]
 
 

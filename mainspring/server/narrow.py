@@ -20,11 +20,11 @@ def there(caller: Caller, id: UUID, record: Record | None) -> Record:
     return record
 
 
-def permit(caller: Caller, queue: str) -> None:
-    """A `Problem` unless the caller may have such a queue."""
-    if not caller.knows(queue):
+def permit(caller: Caller, name: str, what: str = "a queue") -> None:
+    """A `Problem` unless the caller may have something of that name."""
+    if not caller.knows(name):
         expected = " or ".join(caller.only)
-        raise Problem(403, "forbidden", f"expected a queue called {expected}, got {queue!r}")
+        raise Problem(403, "forbidden", f"expected {what} called {expected}, got {name!a}")
 
 
 def known_queue(request: Request) -> str:

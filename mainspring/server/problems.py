@@ -122,7 +122,7 @@ def problem_of(error: Exception) -> Problem:
 def _of_routing(error: HTTPException) -> Problem:
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     words = {
-        404: "there is nothing at this path",
+        404: "there is nothing at this path; GET /docs tells what there is",
         405: "this path does not take that method",
     }
     return Problem(

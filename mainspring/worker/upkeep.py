@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from mainspring.errors import StoreUnavailable
+from mainspring.errors import KeyRefused, StoreUnavailable
 from mainspring.ids import new_token
 from mainspring.job import Lost
 from mainspring.lifecycle import decide
@@ -65,6 +65,8 @@ class Upkeep:
                         chore()
             except StoreUnavailable:
                 pass  # ledger and keeper say so; the next round comes soon
+            except KeyRefused as error:
+                log.error("upkeep is refused: %s", error)
             except Exception:
                 log.exception("upkeep failed; trying again at the next round")
 

@@ -97,6 +97,6 @@ def test_keys_are_asked_of_the_store_itself(cli: Cli, app: Mainspring) -> None:
         for words in (("keys", "list"), ("keys", "create", "n", "read"), ("audit",)):
             said = cli("--url", f"http://127.0.0.1:{server.port}", *words)
             assert (said.code, said.out) == (2, "")
-            assert "expected the store itself, got a server" in said.err
+            assert "expected the store itself, where its server runs, got the server" in said.err
     finally:
         server.stop()

@@ -65,6 +65,7 @@ def test_a_worker_and_the_app_bring_a_key(
     said = cli("--url", server.url, "jobs")
     assert said.code != 0
     assert "expected a key, as in Authorization: Bearer" in said.err
+    assert "MAINSPRING_API_KEY" in said.err
     monkeypatch.setenv("MAINSPRING_API_KEY", key)
     assert cli("--url", server.url, "jobs").code == 0
     job = near.enqueue("double", {"n": 4})

@@ -62,6 +62,8 @@ def test_queues_come_as_a_list_or_with_commas(here: Path) -> None:
         ("queues", "a,,b"),
         ("app", "no_colon"),
         ("hosts", "a,,b"),
+        ("hosts", "https://queue.example.org"),
+        ("hosts", "queue.example.org:8700"),
         ("behind_proxy", "proxy.example.org"),
         ("behind_proxy", "10.0.0.7/8"),
         ("rate", "100"),

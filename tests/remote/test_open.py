@@ -162,7 +162,9 @@ def test_an_error_that_is_not_on_the_list_is_only_words(listening: Listening) ->
         kinds.pop(0)
 
 
-def test_a_worker_whose_key_is_revoked_ends_and_says_so(server: Server) -> None:
+def test_a_worker_whose_key_is_revoked_ends_and_says_so(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     place = Mainspring(server.store)
     made = place.keys.create("worker", ["work", "read"])
     worker = Worker(
@@ -177,4 +179,5 @@ def test_a_worker_whose_key_is_revoked_ends_and_says_so(server: Server) -> None:
     place.keys.revoke(made.id)
     with pytest.raises(KeyRefused):
         worker.join()
+    assert not [record for record in caplog.records if record.exc_info]
     place.close()

@@ -1,5 +1,6 @@
 """Trouble: what the answers of a server that are none mean, as the errors a store raises."""
 
+from mainspring.engines.http.address import VARIABLE
 from mainspring.engines.http.lines import Answer
 from mainspring.errors import MainspringError, SchemaError
 from mainspring.trouble import BY_STATUS, told
@@ -17,4 +18,6 @@ def trouble(place: str, answer: Answer) -> MainspringError:
             words = f"{place}: expected a mainspring server of this version, got none ({words})"
         elif place not in words:
             words = f"{place}: {words}"
+    if answer.status == 401:
+        words += f" ({VARIABLE}, or api_key=, is what is shown)"
     return problem.error(words, OTHERS.get(answer.status, MainspringError))
