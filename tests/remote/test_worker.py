@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mainspring import JobFailed, Mainspring, NewJob, StoreUnavailable
+from mainspring import JobFailed, Mainspring, StoreUnavailable
 from mainspring.events import Bus, LeasesLost, StoreBack, StoreLost
-from mainspring.job import State
+from mainspring.job import NewJob, State
 from mainspring.worker.worker import Worker
 from tests.servers.mainspring import Server
 from tests.worker import workshop
