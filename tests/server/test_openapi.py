@@ -56,6 +56,7 @@ def test_every_answer_has_a_form_and_every_operation_tells_what_it_does(document
             assert set(operation["responses"]) > {"default"}, (place, method)
 
 
+@pytest.mark.timeout(240)
 def test_nothing_that_the_document_allows_or_forbids_is_answered_otherwise(
     app: Mainspring, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
