@@ -57,7 +57,7 @@ class KeyValue:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, or `default` if there is none."""
-        [cell] = self._home.store.kv_get([_key(key)])
+        [cell] = self._home.store.kv_get([key_of(key)])
         return default if cell is None else codec.decode(cell.value)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class KeyValue:
 
     def entry(self, key: str) -> Entry | None:
         """The value with its version and its end; None if there is none."""
-        [cell] = self._home.store.kv_get([_key(key)])
+        [cell] = self._home.store.kv_get([key_of(key)])
         return None if cell is None else _entry(cell)
 
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
@@ -108,13 +108,13 @@ class KeyValue:
         """
         if isinstance(by, bool) or not isinstance(by, int) or not -MOST <= by < MOST:
             raise InvalidArguments(f"by: expected an integer of 64 bits, got {by!r}")
-        [total] = self._home.store.kv_add([Add(_key(key), by, _ttl(ttl))])
+        [total] = self._home.store.kv_add([Add(key_of(key), by, _ttl(ttl))])
         return total
 
     def touch(self, key: str, ttl: Duration | None = None) -> bool:
         """Have the entry stay for `ttl` from now on, or until it is deleted, with its value and
         version; False if there is none."""
-        [was_there] = self._home.store.kv_touch([_key(key)], _ttl(ttl))
+        [was_there] = self._home.store.kv_touch([key_of(key)], _ttl(ttl))
         return was_there
 
     def delete(self, *keys: str) -> int:
@@ -140,7 +140,7 @@ class KeyValue:
         return _each(_Pages(self._home, prefix, after, limit))
 
     def _put(self, key: str, value: Any, ttl: int | None, expected: int | None = None) -> Put:
-        data = codec.encode(value, f"key {_key(key)!r}")
+        data = codec.encode(value, f"key {key_of(key)!r}")
         if len(data) > self._home.max_payload:
             raise PayloadTooLarge(
                 f"key {key!r}: expected a value of at most {self._home.max_payload:,} bytes,"
@@ -164,8 +164,8 @@ class _Pages:
 
     def __init__(self, home: Home, prefix: str, after: str | None, limit: int | None) -> None:
         self._home = home
-        self._prefix = prefix and _key(prefix, "prefix")
-        self._after = BEHIND_OWN if after is None else _key(after, "after")
+        self._prefix = prefix and key_of(prefix, "prefix")
+        self._after = BEHIND_OWN if after is None else key_of(after, "after")
         if isinstance(limit, bool) or (limit is not None and not isinstance(limit, int)):
             raise InvalidArguments(f"limit: expected a number from 0 or None, got {limit!r}")
         if limit is not None and limit < 0:
@@ -199,7 +199,8 @@ def _entry(cell: Cell) -> Entry:
     return Entry(cell.key, codec.decode(cell.value), cell.version, expires)
 
 
-def _key(key: object, what: str = "key") -> str:
+def key_of(key: object, what: str = "key") -> str:
+    """The key, if an entry can be kept under it; `InvalidArguments`."""
     found = text(key, what, LONGEST_KEY)
     if (size := len(found.encode())) > LARGEST_KEY:
         raise InvalidArguments(f"{what}: expected at most {LARGEST_KEY} bytes of UTF-8, got {size}")
@@ -209,7 +210,7 @@ def _key(key: object, what: str = "key") -> str:
 def _keys(keys: Iterable[str]) -> list[str]:
     if isinstance(keys, str):
         raise InvalidArguments(f"keys: expected a list of texts, got {keys!r}")
-    return list(dict.fromkeys(_key(key) for key in keys))
+    return list(dict.fromkeys(key_of(key) for key in keys))
 
 
 def _ttl(ttl: Duration | None) -> int | None:

@@ -139,7 +139,7 @@ def _micros(entry: Entry) -> int | None:
 
 def _as_json(entry: Entry) -> dict[str, Any]:
     """An entry for machines. Bytes are told as base64, under a name of their own."""
-    name = "bytes" if isinstance(entry.value, bytes) else "value"
+    name = "base64" if isinstance(entry.value, bytes) else "value"
     return {
         "key": entry.key,
         name: entry.value,

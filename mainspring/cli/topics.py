@@ -77,7 +77,7 @@ def _as_json(post: Post) -> dict[str, Any]:
     body = post.body
     return {
         "topic": post.topic,
-        "bytes" if isinstance(body, bytes) else "body": body,
+        "base64" if isinstance(body, bytes) else "body": body,
         "headers": post.headers,
         "number": post.number,
         "position": post.position,

@@ -33,6 +33,10 @@ def arguments(given: Mapping[str, Any], largest: int) -> None:
     `PayloadTooLarge` for a payload beyond so many bytes."""
     if given.get("now") is not None:
         raise InvalidArguments("now: expected none, since the store has clocks of its own")
+    for what in ("ids", "keys"):
+        named = given.get(what, ())
+        if len(set(named)) < len(named):  # an answer may be a million times what names it
+            raise InvalidArguments(f"{what}: expected each of them once")
     for new in given.get("jobs", ()):
         job(new, largest)
     for dossier in given.get("dossiers", ()):

@@ -1,14 +1,17 @@
 """What was asked: bodies and query strings, read within limits into structs."""
 
 import asyncio
+from base64 import b64decode
 from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.json import Decoder
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Message
 
 from mainspring.codec import misfit
+from mainspring.errors import InvalidArguments
 from mainspring.server.problems import Problem
 
 T = TypeVar("T")
@@ -78,6 +81,18 @@ async def body_or(request: Request, decoder: Decoder[T], otherwise: T) -> T:
     if length == "0" and b"transfer-encoding" not in request.scope[GIVEN]:
         return otherwise
     return await body(request, decoder)
+
+
+def value_of(value: Any, base64: str | UnsetType, what: str) -> Any:
+    """The JSON value, or the bytes, of which one was given; `InvalidArguments`."""
+    if (value is UNSET) == (base64 is UNSET):
+        raise InvalidArguments(f"expected {what} or base64, one of them")
+    if base64 is UNSET:
+        return value
+    try:
+        return b64decode(base64, validate=True)
+    except ValueError as error:
+        raise InvalidArguments(f"base64: expected bytes in base64: {error}") from None
 
 
 async def _read(request: Request, largest: int) -> bytes:

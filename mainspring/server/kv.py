@@ -5,8 +5,7 @@ A duration is a number of seconds, or text such as "5m".
 
 import heapq
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as NoBase64
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -24,6 +23,7 @@ from mainspring.kv import Entry
 from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
 from mainspring.server.callers import Caller, caller_of
+from mainspring.server.narrow import permit
 from mainspring.server.paths import enqueue, path, read
 from mainspring.server.problems import Problem, problem_of
 from mainspring.server.service import Service
@@ -181,7 +181,7 @@ class KeyValueRoutes:
         version, absent = _condition(request)
         if (version or absent) and (said.version or said.if_absent):
             raise InvalidArguments("expected a condition in the headers or the body, got both")
-        value = _value(said)
+        value = asked.value_of(said.value, said.base64, "value")
         try:
             written = await self._service.ask(
                 self._kv.set,
@@ -242,7 +242,7 @@ class KeyValueRoutes:
         """Keep all of these values, or none."""
         said = await asked.body(request, VALUES)
         for key in said.values:
-            _require(caller_of(request), key)
+            permit(caller_of(request), key, "an entry")
         written = await self._service.ask(self._kv.set_many, said.values, ttl=said.ttl)
         return answer(Versions(versions=written))
 
@@ -314,13 +314,8 @@ def _known_key(request: Request) -> str:
 def _permitted_key(request: Request) -> str:
     """The key of an entry that the caller may make."""
     key = _key(request)
-    _require(caller_of(request), key)
+    permit(caller_of(request), key, "an entry")
     return key
-
-
-def _require(caller: Caller, key: str) -> None:
-    if not caller.knows(key):
-        raise Problem(403, "forbidden", f"expected a key that this caller may use, got {key!r}")
 
 
 def _nothing() -> Problem:
@@ -345,17 +340,6 @@ def _refuse_conditions(request: Request) -> None:
     for name in (b"if-match", b"if-none-match"):
         if asked.header(request, name):
             raise InvalidArguments(f"{name.decode()}: an entry is removed whatever its version")
-
-
-def _value(said: Value) -> Any:
-    if (said.value is UNSET) == (said.base64 is UNSET):
-        raise InvalidArguments("expected a value, or bytes as base64")
-    if said.base64 is UNSET:
-        return said.value
-    try:
-        return b64decode(said.base64, validate=True)
-    except (NoBase64, ValueError) as error:
-        raise InvalidArguments(f"base64: {error}") from None
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

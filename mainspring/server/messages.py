@@ -3,8 +3,6 @@
 A duration is a number of seconds, or text such as "5m".
 """
 
-from base64 import b64decode
-from binascii import Error as NoBase64
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -266,7 +264,9 @@ class MessageRoutes:
     ) -> list[NewJob[Any]]:
         named = ids(key, len(letters), only) if key else [None] * len(letters)
         return [
-            await queue.amessage(_body(letter), **_options(letter, id))
+            await queue.amessage(
+                asked.value_of(letter.body, letter.base64, "body"), **_options(letter, id)
+            )
             for letter, id in zip(letters, named, strict=True)
         ]
 
@@ -357,17 +357,6 @@ def _named(request: Request) -> str:
     """What a consumer is called that does not say: by his key, and where he is."""
     caller: Caller = caller_of(request)
     return f"{caller.name}@{request.client.host}" if request.client else caller.name
-
-
-def _body(letter: Letter) -> Any:
-    if (letter.body is UNSET) == (letter.base64 is UNSET):
-        raise InvalidArguments("expected body or base64, one of them")
-    if letter.base64 is UNSET:
-        return letter.body
-    try:
-        return b64decode(str(letter.base64), validate=True)
-    except (NoBase64, ValueError):
-        raise InvalidArguments("base64: expected bytes in base64") from None
 
 
 def _options(letter: Letter, id: UUID | None) -> dict[str, Any]:

@@ -20,11 +20,11 @@ def there(caller: Caller, id: UUID, record: Record | None) -> Record:
     return record
 
 
-def permit(caller: Caller, queue: str) -> None:
-    """A `Problem` unless the caller may have such a queue."""
-    if not caller.knows(queue):
+def permit(caller: Caller, name: str, what: str = "a queue") -> None:
+    """A `Problem` unless the caller may have something of that name."""
+    if not caller.knows(name):
         expected = " or ".join(caller.only)
-        raise Problem(403, "forbidden", f"expected a queue called {expected}, got {queue!r}")
+        raise Problem(403, "forbidden", f"expected {what} called {expected}, got {name!a}")
 
 
 def known_queue(request: Request) -> str:
@@ -58,6 +58,9 @@ def hiding_holders(caller: Caller) -> Iterator[None]:
         raise
 
 
-def taken() -> Problem:
-    """That a unique key is held, and not by whom."""
-    return Problem(409, "unique-taken", "a unique key is held by another job")
+def taken(*, others_stored: bool = False) -> Problem:
+    """That a unique key is held, and not by whom; and what became of the others."""
+    detail = "a unique key is held by another job"
+    if others_stored:
+        detail += "; the other jobs of the same request were stored"
+    return Problem(409, "unique-taken", detail)

@@ -5,7 +5,7 @@ Whoever may use all names sees all but the keys that are the product's own.
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -87,8 +87,8 @@ class Seen:
     def hide_holders(self, stored: Sequence[Inserted]) -> None:
         """A `Problem` if one of these is a job that is not seen, which holds a unique key."""
         holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
-        if holders and None in self.get(holders):
-            raise taken()
+        if holders and (hidden := self.get(holders).count(None)):
+            raise taken(others_stored=hidden < len(stored))
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)
@@ -137,7 +137,8 @@ class Seen:
             permit(self._caller, queue)
         there = {each.id: each for each in self._store.workers(now=now)}.get(presence.id)
         if there is not None and there.queues and not self._caller.knows_worker(there):
-            _refuse("a worker", presence.id)
+            told = f"expected a worker of queues that this key may use, got {presence.id!a}"
+            raise Problem(403, "forbidden", told)
         return _told(
             lambda: self._store.heartbeat(presence, tokens, lease, notes, now=now),
             lambda pulse: replace(pulse, paused=tuple(filter(self._knows, pulse.paused))),
@@ -230,8 +231,7 @@ class Seen:
 
     def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:
         for each in new:
-            if not self._knows(each.topic):
-                _refuse("a topic", each.topic)
+            permit(self._caller, each.topic, "a topic")
         return self._store.post(new, now=now)
 
     def posts(self, after: Cursor, *, limit: int = 100) -> Page:
@@ -324,8 +324,9 @@ class Seen:
         return [key for key in keys if self._has(key)]
 
     def _must_have(self, key: str) -> None:
-        if not self._has(key):
-            _refuse("an entry", key)
+        permit(self._caller, key, "an entry")
+        if key.startswith(OWN):
+            raise Problem(403, "forbidden", f"expected an entry of your own, got {key!a}")
 
 
 KEYED = ("kv_get", "kv_set", "kv_add", "kv_touch", "kv_delete", "kv_scan")
@@ -351,8 +352,3 @@ def _told(verb: Callable[[], T], seen: Callable[[T], T]) -> T:
         return seen(verb())
     except PartlyUnavailable as error:
         raise PartlyUnavailable(str(error), seen(error.answer), error.missed) from None
-
-
-def _refuse(what: str, name: str) -> NoReturn:
-    told = f"expected {what} of a name that this key may use, got {name!a}"
-    raise Problem(403, "forbidden", told)

@@ -1,8 +1,8 @@
 """The routes of topics: publish, and subscribe by Server-Sent Events or a WebSocket."""
 
 import asyncio
-from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, TypeAlias
 
@@ -23,6 +23,7 @@ from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
 from mainspring.server.callers import caller_of
 from mainspring.server.events import HEADERS, RETRY, SILENCE
+from mainspring.server.narrow import permit
 from mainspring.server.paths import Events, enqueue, path, read, socket
 from mainspring.server.problems import Problem
 from mainspring.server.service import Service
@@ -115,9 +116,9 @@ class TopicRoutes:
         """Tell all who are subscribed to a topic."""
         said = await asked.body(request, PUBLICATION)
         name: str = request.path_params["name"]
-        if not caller_of(request).knows(name):
-            raise Problem(403, "forbidden", f"this key is not for the topic {name!a}")
-        number = await self._topics.apublish(name, _body(said), headers=said.headers)
+        permit(caller_of(request), name, "a topic")
+        body = asked.value_of(said.body, said.base64, "body")
+        number = await self._topics.apublish(name, body, headers=said.headers)
         return answer(Published(topic=name, number=number), 201)
 
     async def subscribe(self, request: Request) -> Response:
@@ -129,12 +130,15 @@ class TopicRoutes:
         """The same over a WebSocket."""
         raise Problem(426, "upgrade-required", "expected a WebSocket", {"Upgrade": "websocket"})
 
-    async def talk(self, connection: WebSocket) -> None:
-        """The same, a JSON text in each frame; what comes from the client is passed over."""
+    async def talk(
+        self, connection: WebSocket, form: Callable[[Event], object] | None = None
+    ) -> None:
+        """The same, a JSON text in each frame, of each event or what `form` makes of it; what comes
+        from the client is passed over."""
         subscription = self._subscription(connection, "")
         async with self._open(subscription):
             await connection.accept()
-            telling = asyncio.ensure_future(_tell(connection, subscription))
+            telling = asyncio.ensure_future(_tell(connection, subscription, form))
             gone = asyncio.ensure_future(_gone(connection))
             try:
                 await asyncio.wait((telling, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -210,12 +214,15 @@ async def _lines(events: AsyncIterator[Event | str]) -> AsyncIterator[bytes]:
             yield b"event: %b\nid: %b\ndata: %b\n\n" % told
 
 
-async def _tell(connection: WebSocket, subscription: Subscription) -> int:
+async def _tell(
+    connection: WebSocket, subscription: Subscription, form: Callable[[Event], object] | None
+) -> int:
     """Send all there is; the code to close with."""
     code = GOING_AWAY
     async for event in _events(subscription):
         if not isinstance(event, str):
-            await connection.send_text(_encode(event).decode())
+            told = event if form is None else form(event)
+            await connection.send_text(_encode(told).decode())
             code = TRY_AGAIN_LATER if isinstance(event, Slow) else code
     return code
 
@@ -236,14 +243,3 @@ def _heard(post: Post) -> Heard:
         position=post.position,
         at=moment(post.at) // MILLISECOND,
     )
-
-
-def _body(said: Publication) -> Any:
-    if (said.body is UNSET) == (said.base64 is UNSET):
-        raise InvalidArguments("expected a body, or bytes as base64")
-    if said.base64 is UNSET:
-        return said.body
-    try:
-        return b64decode(said.base64, validate=True)
-    except ValueError as error:
-        raise InvalidArguments(f"base64: {error}") from None

@@ -49,7 +49,7 @@ def test_bytes_are_printed_as_they_are_and_as_base64_for_machines(
     app.kv.set("a", b"bytes")
     assert cli(*KV, "get", "a").out == "bytes\n"
     told = cli(*KV, "get", "a", "--json").json
-    assert told["bytes"] == "Ynl0ZXM="
+    assert told["base64"] == "Ynl0ZXM="
     assert "value" not in told
 
 

@@ -531,8 +531,7 @@ def test_it_says_what_it_takes_and_answers_in_json_at_the_end(
     assert process.stderr
     told = process.stderr.readline()
     assert told.endswith(f"takes jobs from {store.url}, queues q, tasks a, 4 at once\n")
-    eventually(lambda: store.workers())
-    [worker] = store.workers()
+    [worker] = eventually(lambda: [each for each in store.workers() if each.tasks])
     assert (worker.slots, worker.tasks, worker.queues) == (4, ("a",), ("q",))
     process.terminate()
     out, err = process.communicate(timeout=30)

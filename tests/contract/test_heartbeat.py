@@ -148,6 +148,17 @@ def test_lines_of_a_log_are_kept_in_order_with_time_and_attempt(stage: Stage) ->
     assert len(stage.store.logs(job.id, limit=2)) == 2
 
 
+def test_lines_that_are_brought_again_are_kept_once(stage: Stage) -> None:
+    job = stage.put()
+    held = stage.take()
+    for n in range(3):
+        lines = [note(held, text, at=n) for text in ("one", "two", "two\0")]
+        stage.heartbeat(held.token, notes=lines)
+        stage.heartbeat(held.token, notes=lines)
+    kept = [(line.at, line.text) for line in stage.store.logs(job.id)]
+    assert [at for at, _ in kept] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
 def test_lines_of_a_log_outlive_the_job_until_it_is_gone(stage: Stage) -> None:
     job = stage.put()
     held = stage.take()

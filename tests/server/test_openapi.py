@@ -21,6 +21,9 @@ LEFT_OUT = (
 )
 """Paths that are not asked."""
 
+SECONDS = "25"
+"""For so long requests are made that follow from the answers to others; a test may take 60."""
+
 OF_THE_LIBRARY = ("/store", "/openapi.json", "/docs")
 """Paths that are no part of what is described to others: the library's own, and the description."""
 
@@ -53,6 +56,7 @@ def test_every_answer_has_a_form_and_every_operation_tells_what_it_does(document
             assert set(operation["responses"]) > {"default"}, (place, method)
 
 
+@pytest.mark.timeout(240)
 def test_nothing_that_the_document_allows_or_forbids_is_answered_otherwise(
     app: Mainspring, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,14 +69,8 @@ def test_nothing_that_the_document_allows_or_forbids_is_answered_otherwise(
                 *(sys.executable, "-m", "schemathesis.cli", "run"),
                 f"http://127.0.0.1:{server.port}/openapi.json",
                 *("--header", f"Authorization: Bearer {key}", "--max-examples", "5"),
-                *(
-                    "--generation-deterministic",
-                    "--no-color",
-                    "--request-timeout",
-                    "20",
-                    "--max-time",
-                    "60",
-                ),
+                *("--generation-deterministic", "--no-color"),
+                *("--request-timeout", "20", "--max-time", SECONDS),
                 *("--exclude-checks", "positive_data_acceptance,unsupported_method"),
                 *[word for path in LEFT_OUT for word in ("--exclude-path", path)],
             ],

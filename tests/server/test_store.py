@@ -28,7 +28,7 @@ from mainspring.posts import NewPost
 from mainspring.retry import Backoff
 from mainspring.server.store import PERMISSIONS
 from mainspring.store import Claim, Grant, Presence, Settings, Traffic, Wanted
-from mainspring.verbs import VERBS
+from mainspring.verbs import VERBS, encode
 from tests.contract.stage import ids, new
 from tests.server.conftest import Http, Running, asked_of
 
@@ -393,3 +393,18 @@ def test_the_product_s_own_entries_cross_for_nobody(app: Mainspring, reach: Reac
     with pytest.raises(KeyRefused):
         store.kv_set([Put(own.key, b"")])
     assert len(app.keys.list()) == 1
+
+
+def test_what_is_named_twice_is_told_once(app: Mainspring, http: Http, reach: Reach) -> None:
+    app.store.insert([job := new(), other := new()])
+    store = reach("read")
+    again = store.get([job.id, other.id, job.id])
+    assert [each and each.id for each in again] == [job.id, other.id, job.id]
+    assert again[0] is not again[2]
+    app.kv.set("k", 1)
+    key = app.keys.create("k", ["read"]).key
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/msgpack"}
+    for verb, names in (("get", [job.id] * 2), ("kv_get", ["k"] * 2)):
+        body = encode((names,))
+        told = http.told(422, "POST", f"/store/{verb}", content=body, headers=headers)
+        assert "expected each of them once" in told["detail"]

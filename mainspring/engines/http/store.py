@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -197,8 +198,14 @@ class HttpStore:
     # --- read -------------------------------------------------------------------------------
 
     def get(self, ids: Sequence[bytes]) -> list[Record | None]:
-        records: list[Record | None] = self._call("get", ids)
-        return records
+        once = list(dict.fromkeys(ids))
+        try:
+            records: list[Record | None] = self._call("get", once)
+        except PartlyUnavailable as error:
+            raise PartlyUnavailable(
+                str(error), _each(ids, once, error.answer), error.missed
+            ) from None
+        return _each(ids, once, records)
 
     def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
         records: list[Record] = self._call("find", select, limit, after)
@@ -347,6 +354,16 @@ def _greet(lines: Lines) -> None:
 def _within(lease: int) -> float:
     """Seconds to wait for what is of no use when the lease is over."""
     return min(TIMEOUT, max(1.0, lease / 1_000_000))
+
+
+def _each(
+    ids: Sequence[bytes], once: Sequence[bytes], records: list[Record | None]
+) -> list[Record | None]:
+    """The records of these ids, of which each was asked for once. No two are the same object."""
+    if len(once) == len(ids):
+        return records
+    found = dict(zip(once, records, strict=True))
+    return [copy(found[id]) for id in ids]
 
 
 def _is_here(host: str) -> bool:

@@ -86,6 +86,10 @@ def _note(step: Step, notes: Sequence[Note]) -> None:
 
 
 def _write_log(step: Step, number: int, attempt: int, notes: Sequence[Note]) -> None:
+    """Add lines to a log, unless they are its last: then the answer to the same call was lost."""
+    latest = [(note.at, plain(note.text)) for note in reversed(notes)]
+    if list(map(tuple, step.rows(SQL["last_lines"], (number, len(notes))))) == latest:
+        return
     line, size = step.row(SQL["last_line"], (number,)) or (0, 0)
     rows = []
     for note in notes:

@@ -51,6 +51,9 @@ ON CONFLICT (number) DO UPDATE SET percent = excluded.percent, text = excluded.t
 -- name: last_line
 SELECT line, size FROM mainspring.log WHERE number = %b::bigint ORDER BY line DESC LIMIT 1;
 
+-- name: last_lines
+SELECT at, text FROM mainspring.log WHERE number = %b::bigint ORDER BY line DESC LIMIT %b::bigint;
+
 -- name: line
 INSERT INTO mainspring.log SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[],
   %b::bigint[], %b::bigint[], %b::text[]);

@@ -45,6 +45,9 @@ ON CONFLICT DO UPDATE SET percent = excluded.percent, text = excluded.text;
 -- name: last_line
 SELECT line, size FROM log WHERE number = ? ORDER BY line DESC LIMIT 1;
 
+-- name: last_lines
+SELECT at, text FROM log WHERE number = ? ORDER BY line DESC LIMIT ?;
+
 -- name: line
 INSERT INTO log VALUES(?, ?, ?, ?, ?, ?);
 

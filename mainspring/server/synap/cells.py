@@ -8,9 +8,8 @@ from msgspec.structs import replace
 
 from mainspring.cells import BEHIND_OWN, Cell, Put
 from mainspring.durations import LATEST, SECOND
-from mainspring.errors import InvalidArguments, PayloadTooLarge, VersionConflict
-from mainspring.kv import LARGEST_KEY, LONGEST_KEY
-from mainspring.options import text
+from mainspring.errors import PayloadTooLarge, VersionConflict
+from mainspring.kv import key_of
 from mainspring.server.callers import Caller
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import is_whole
@@ -93,14 +92,6 @@ class Entries:
         while keys := [cell.key for cell in islice(found, PAGE)]:
             deleted += self.store.kv_delete(keys)
         return deleted
-
-
-def key_of(given: str) -> str:
-    """The key, if an entry can be kept under it; `InvalidArguments`."""
-    key = text(given, "key", LONGEST_KEY)
-    if (size := len(key.encode())) > LARGEST_KEY:
-        raise InvalidArguments(f"key: expected at most {LARGEST_KEY} bytes of UTF-8, got {size}")
-    return key
 
 
 def left(cell: Cell | None) -> int | None:

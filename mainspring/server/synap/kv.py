@@ -14,9 +14,10 @@ from mainspring.cells import Add, Cell, Put
 from mainspring.durations import SECOND
 from mainspring.errors import VersionConflict
 from mainspring.keys import Permission
+from mainspring.kv import key_of
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
-from mainspring.server.synap.cells import Entries, key_of, left, seconds, span_of
+from mainspring.server.synap.cells import Entries, left, seconds, span_of
 from mainspring.server.synap.refusals import Refused, invalid, missing
 from mainspring.server.synap.transactions import Step, Transactions
 from mainspring.server.synap.values import kept, readable, shown, written

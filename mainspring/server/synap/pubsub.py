@@ -5,12 +5,11 @@ and what was counted, each process knows of itself.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
-import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket
 
@@ -23,7 +22,7 @@ from mainspring.server.problems import Problem
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.refusals import invalid, missing
-from mainspring.server.topics import TopicRoutes
+from mainspring.server.topics import Connected, Event, Heard, Slow, TopicRoutes
 
 MOST_SUBSCRIBERS = 10_000
 MOST_TOPICS = 10_000
@@ -179,54 +178,33 @@ class PubSubCommands:
             raise Problem(400, "bad-request", "expected topics, as in /pubsub/ws?topics=a,b.*")
         id = str(uuid4())
         self._register.subscribe(id, patterns.patterns(topics))
-        heard = Heard(connection, id, self._drop)
         try:
-            await self._talking.talk(cast(WebSocket, heard))
+            await self._talking.talk(connection, partial(self._told, id))
         finally:
             self._register.unsubscribe(id, None)
 
-    def _drop(self) -> None:
-        self._register.dropped += 1
-
-
-class Heard:
-    """Stands before a WebSocket: what is sent in our form it sends in Synap's."""
-
-    def __init__(self, connection: WebSocket, id: str, drop: Callable[[], None]) -> None:
-        self._connection = connection
-        self._id = id
-        self._drop = drop
-
-    async def send_text(self, data: str) -> None:
-        """Send what that says."""
-        said = msgspec.json.decode(data)
-        told = getattr(self, f"_{said['type']}")(said)
-        await self._connection.send_text(msgspec.json.encode(told).decode())
-
-    def _connected(self, said: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "connected",
-            "subscriber_id": self._id,
-            "topics": said["topics"],
-            "subscription_count": len(said["topics"]),
-        }
-
-    def _message(self, said: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "message",
-            "message_id": str(said["number"]),
-            "topic": said["topic"],
-            "payload": said["body"] if "body" in said else {"base64": said["base64"]},
-            "metadata": said["headers"],
-            "timestamp": said["at"] // 1000,
-        }
-
-    def _slow(self, said: dict[str, Any]) -> dict[str, Any]:
-        self._drop()
-        return {"type": "error", "error": f"too slow: {said['missed']} messages were missed"}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+    def _told(self, id: str, event: Event) -> dict[str, Any]:
+        """An event in Synap's form."""
+        match event:
+            case Connected(topics=topics):
+                return {
+                    "type": "connected",
+                    "subscriber_id": id,
+                    "topics": topics,
+                    "subscription_count": len(topics),
+                }
+            case Heard():
+                return {
+                    "type": "message",
+                    "message_id": str(event.number),
+                    "topic": event.topic,
+                    "payload": {"base64": event.base64} if event.body is UNSET else event.body,
+                    "metadata": event.headers,
+                    "timestamp": event.at // 1000,
+                }
+            case Slow(missed=missed):
+                self._register.dropped += 1
+                return {"type": "error", "error": f"too slow: {missed} messages were missed"}
 
 
 def is_wild(topic: str) -> bool:

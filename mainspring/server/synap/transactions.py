@@ -15,10 +15,11 @@ from mainspring.cells import OWN, Cell, Put
 from mainspring.durations import HOUR
 from mainspring.errors import VersionConflict
 from mainspring.keys import Permission
+from mainspring.kv import key_of
 from mainspring.options import text
 from mainspring.server.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
-from mainspring.server.synap.cells import key_of, left
+from mainspring.server.synap.cells import left
 from mainspring.server.synap.refusals import Refused, invalid
 
 BEGUN = f"{OWN}synap/transaction/"
@@ -179,10 +180,6 @@ def _place(asked: Asked) -> str:
     """Where the transaction is kept: one of this caller, by the id that the client gave it."""
     id = text(asked.text_or("client_id", "") or asked.request_id, "client_id", LONGEST_ID)
     return f"{BEGUN}{asked.caller.key}/{id}"
-
-
-def _draft(cell: Cell | None) -> Draft:
-    return Draft(None if cell is None else cell.value, left(cell))
 
 
 def _carry_out(step: Step, drafts: dict[str, Draft]) -> dict[str, Any]:

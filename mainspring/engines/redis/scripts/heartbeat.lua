@@ -85,8 +85,17 @@ local function cancels()
   return found
 end
 
+local function are_last(all, lines)
+  local before = #all - #lines
+  for i, line in ipairs(lines) do
+    if all[before + i] ~= line then return false end
+  end
+  return true
+end
+
 local function write_log(number, lines)
   local all = call('LRANGE', K .. 'log:' .. number, 0, -1)
+  if are_last(all, lines) then return end -- the answer to the same call was lost
   for _, line in ipairs(lines) do all[#all + 1] = line end
   local size, kept = 0, 0
   for i = #all, 1, -1 do
