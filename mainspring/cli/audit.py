@@ -18,7 +18,7 @@ from mainspring.durations import moment
 def audit(place: Place, since: str, limit: int) -> None:
     """Tell who changed what over HTTP.
 
-    What takes a key with admin, that is: the last of it, the oldest first. Servers keep it for 90 days.
+    That is, all that takes a key with admin; the oldest first. Servers keep it for 90 days.
     """
     with place.app() as app:
         refuse_servers(app)

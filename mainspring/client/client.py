@@ -28,7 +28,7 @@ class Client:
         *,
         api_key: str | None = None,
         timeout: Duration = 30,
-        retries: int = 3,
+        retries: int = 5,
         tls: Any = True,
     ) -> None:
         self._line = Line(Settings(url, api_key, timeout, retries, tls))
@@ -62,7 +62,7 @@ class AsyncClient:
         *,
         api_key: str | None = None,
         timeout: Duration = 30,
-        retries: int = 3,
+        retries: int = 5,
         tls: Any = True,
     ) -> None:
         self._line = AsyncLine(Settings(url, api_key, timeout, retries, tls))

@@ -58,6 +58,9 @@ def hiding_holders(caller: Caller) -> Iterator[None]:
         raise
 
 
-def taken() -> Problem:
-    """That a unique key is held, and not by whom."""
-    return Problem(409, "unique-taken", "a unique key is held by another job")
+def taken(*, others_stored: bool = False) -> Problem:
+    """That a unique key is held, and not by whom; and what became of the others."""
+    detail = "a unique key is held by another job"
+    if others_stored:
+        detail += "; the other jobs of the same request were stored"
+    return Problem(409, "unique-taken", detail)

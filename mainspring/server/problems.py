@@ -100,7 +100,7 @@ class Problem(Exception):
             error=self.detail,
         )
         body = msgspec.json.encode(msgspec.structs.asdict(document) | self.more)
-        return Response(body, self.status, self.headers, MEDIA_TYPE)
+        return Response(body + b"\n", self.status, self.headers, MEDIA_TYPE)
 
 
 def problem_of(error: Exception) -> Problem:

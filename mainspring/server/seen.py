@@ -87,8 +87,8 @@ class Seen:
     def hide_holders(self, stored: Sequence[Inserted]) -> None:
         """A `Problem` if one of these is a job that is not seen, which holds a unique key."""
         holders = [each.duplicate_of for each in stored if each.duplicate_of is not None]
-        if holders and None in self.get(holders):
-            raise taken()
+        if holders and (hidden := self.get(holders).count(None)):
+            raise taken(others_stored=hidden < len(stored))
 
     def insert(self, jobs: Sequence[NewJob[Any]], *, now: Now | None = None) -> list[Inserted]:
         self.admit(jobs)

@@ -38,6 +38,7 @@ async def stored(
             raise
         detail = f"expected the same request as before under this Idempotency-Key: {error}"
         raise Problem(422, "idempotency-key-reused", detail) from None
-    if not all(caller.knows(job.record.queue) for job in found):
-        raise taken()
+    seen = sum(caller.knows(job.record.queue) for job in found)
+    if seen < len(found):
+        raise taken(others_stored=seen > 0)
     return found

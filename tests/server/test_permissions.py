@@ -226,3 +226,19 @@ def test_an_id_of_an_idempotency_key_is_not_to_be_taken_before_it_is_used(
         http.told(200, "POST", path, json=wish, headers=again)
     wide = {"Authorization": f"Bearer {here.keys['enqueue']}", "Idempotency-Key": "order-7"}
     http.told(201, "POST", "/tasks", json={"type": "echo"}, headers=wide)
+
+
+def test_a_unique_key_that_another_holds_keeps_back_one_job_and_it_is_said_of_the_others(
+    place: tuple[Place, Http],
+) -> None:
+    here, http = place
+    here.app.enqueue("echo", queue=THEIRS, unique="one")
+    narrow = {"Authorization": f"Bearer {here.narrow}"}
+    held = {"type": "echo", "queue": "mine", "unique": "one"}
+    told = http.told(409, "POST", "/tasks", json=held, headers=narrow)
+    assert told["detail"] == "a unique key is held by another job"
+    wishes = [held, {"type": "echo", "queue": "mine", "tags": ["beside"]}]
+    told = http.told(409, "POST", "/tasks", json=wishes, headers=narrow)
+    assert told["detail"].endswith("; the other jobs of the same request were stored")
+    found = http.told(200, "GET", "/tasks?queue=mine&tag=beside", headers=narrow)
+    assert len(found["tasks"]) == 1
