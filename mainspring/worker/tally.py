@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mainspring.job import Transition
+from mainspring.job import State, Transition
 
 
 @dataclass
@@ -24,6 +24,8 @@ class Tally:
                 self.failed += 1
             elif each.give_back:
                 self.processed -= 1
-                self.handed_back += each.old_score
-                # Not begun is told as returned; what is handed back like this had begun.
-                self.cut_short += each.old_score and stopping
+                # Not begun is told as returned; what is handed back like this had begun. Others
+                # wait for their time, or for a worker that knows their task.
+                returned = each.to is State.PENDING
+                self.handed_back += returned
+                self.cut_short += returned and stopping
