@@ -165,8 +165,9 @@ class Passage:
         if message["type"] in STARTS:
             self.begun = True
             self.status = message.get("status", 101)
-            message["headers"] = [*message.get("headers", ()), *HEADERS]
-            if POLICY[0] not in dict(message["headers"]):  # a page says what itself may load
+            given = message.get("headers", ())
+            message["headers"] = [*given, *HEADERS]
+            if POLICY[0] not in dict(given):  # a page says what itself may load
                 message["headers"].append(POLICY)
         return self._send(message)
 

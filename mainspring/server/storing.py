@@ -38,7 +38,8 @@ async def stored(
             raise
         detail = f"expected the same request as before under this Idempotency-Key: {error}"
         raise Problem(422, "idempotency-key-reused", detail) from None
-    seen = sum(caller.knows(job.record.queue) for job in found)
-    if seen < len(found):
-        raise taken(others_stored=seen > 0)
+    if caller.only:
+        seen = sum(caller.knows(job.record.queue) for job in found)
+        if seen < len(found):
+            raise taken(others_stored=seen > 0)
     return found
