@@ -131,3 +131,19 @@ def unmount(place: Path) -> None:
     while subprocess.run(["umount", place], check=False, stderr=subprocess.DEVNULL).returncode:
         assert time.monotonic() < end, "something is still at work on the volume"
         time.sleep(0.02)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """No space is left in there, for the block."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            os.fsync(file.fileno())
+    try:
+        yield
+    finally:
+        ballast.unlink()

@@ -1,6 +1,5 @@
 """The disk of a PostgreSQL server fills up under load, and is given space again."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from mainspring.job import NewJob
 from tests.crash.arena import Arena, arena, until
 from tests.crash.history import read
 from tests.crash.judge import judge
-from tests.crash.power import volume
+from tests.crash.power import full, volume
 from tests.crash.producer import producing
 from tests.crash.workload import note
 from tests.servers.postgres import SETTINGS, Server
@@ -34,22 +33,6 @@ def server(data: Path, wal: Path) -> Iterator[Server]:
         yield made
     finally:
         made.stop()
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """No space is left in there, for the block."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            os.fsync(file.fileno())
-    try:
-        yield
-    finally:
-        ballast.unlink()
 
 
 def job(mark: str) -> NewJob[str]:
