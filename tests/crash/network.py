@@ -24,7 +24,7 @@ class Network:
 
     def within(self, machine: str) -> list[str]:
         """What goes before a command that is to run there."""
-        return ["ip", "netns", "exec", self._name(machine)]
+        return ["nsenter", f"--net=/run/netns/{self._name(machine)}"]
 
     def cut(self, machine: str) -> None:
         """Pull its cable: connections stay open and say nothing any more."""

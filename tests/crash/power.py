@@ -120,9 +120,20 @@ def volume(folder: Path, megabytes: int = 64) -> Iterator[Path]:
 
 
 def mount(place: Path) -> None:
-    """Mount the volume; once more, after a power failure."""
-    image = place.parent / "image"
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
+    """Mount the volume."""
+    subprocess.run(["mount", "-o", "loop", place.parent / "image", place], check=True)
+
+
+def remount(place: Path) -> None:
+    """Mount the volume once more, after a power failure.
+
+    A copy of its image: a mount namespace made beside it may hold the dead file system still,
+    and then the image as it was would be mounted as that one, dead as it is.
+    """
+    image, copy = place.parent / "image", place.parent / "copy"
+    subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+    copy.replace(image)
+    mount(place)
 
 
 def unmount(place: Path) -> None:

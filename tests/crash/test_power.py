@@ -15,7 +15,7 @@ from mainspring.ids import new_token
 from mainspring.job import Record, Select, State, Succeeded
 from mainspring.lifecycle import decide
 from mainspring.store import Claim, Grant, Store
-from tests.crash.power import PRODUCER, WORKER, mount, until_the_power_fails, volume
+from tests.crash.power import PRODUCER, WORKER, remount, until_the_power_fails, volume
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as PostgresServer
 from tests.servers.redis import Server, redis_program, valkey_program
@@ -91,7 +91,7 @@ def test_what_was_acknowledged_outlives_a_power_failure(
             folder, disk.url, programs, seconds=seconds, end=disk.end
         )
         last = max(inserted.values()) - disk.window
-        mount(folder)
+        remount(folder)
         disk.start()
         store = open_store(disk.url)
         assert store.check() == []
