@@ -242,10 +242,13 @@ def settle(store: Store, transition: Transition) -> State:
     """Write one transition: the state it led to; `LeaseLost`."""
     answer = store.exchange([transition])
     if answer.lost:
-        raise LeaseLost(
-            f"job #{transition.number} is no longer held: its lease ended, or it was settled"
-        )
+        raise not_held(transition.number)
     return State.CANCELLED if transition.number in answer.cancelled else transition.to
+
+
+def not_held(number: int) -> LeaseLost:
+    """That nobody holds the job under such a receipt."""
+    return LeaseLost(f"job #{number} is no longer held: its lease ended, or it was settled")
 
 
 def receipt(number: int, token: int) -> str:

@@ -568,12 +568,24 @@ def test_statistics_tell_what_waits_and_what_went_through(app: Mainspring) -> No
     held.ack()
 
 
-def test_a_receipt_is_enough_to_reject_release_and_extend(app: Mainspring) -> None:
+def test_a_receipt_is_one_of_its_queue_alone(app: Mainspring) -> None:
     queue, other = app.queue("docs"), app.queue("other")
     queue.publish(1)
-    first = take(queue)
+    receipt = take(queue).receipt
+    for verb in (other.ack, other.nack, other.reject, other.release):
+        with pytest.raises(LeaseLost):
+            verb(receipt)
     with pytest.raises(LeaseLost):
-        other.release(first.receipt)
+        other.extend(receipt, 1)
+    assert queue.stats().running == 1
+    queue.ack(receipt)
+    queue.ack(receipt)
+
+
+def test_a_receipt_is_enough_to_reject_release_and_extend(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    queue.publish(1)
+    first = take(queue)
     assert queue.release(first.receipt) is State.PENDING
     second = take(queue, lease=5)
     assert second.attempt == 1
