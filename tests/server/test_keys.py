@@ -124,6 +124,26 @@ def test_a_stream_ends_with_the_key_it_was_begun_by(http: Http, app: Mainspring)
         assert "event: state" not in lines
 
 
+def test_a_wait_ends_soon_after_the_key_it_was_begun_by(
+    http: Http, app: Mainspring, server: Running, admin: str
+) -> None:
+    waiter = app.keys.create("w", ["read", "work"])
+    job = app.enqueue("echo", delay="1h")
+    asked: list[Any] = [
+        ("GET", f"/tasks/{job.id}/wait?timeout=90", {}),
+        ("POST", "/queues/mail/consume", {"json": {"timeout": 90}}),
+    ]
+    with ThreadPoolExecutor() as others:
+        waits = [
+            others.submit(http.told, 401, *what, headers=bearer(waiter.key), timeout=100, **more)
+            for *what, more in asked
+        ]
+        until(lambda: server.service.waiters == len(asked))
+        app.keys.revoke(waiter.id)
+        for wait in waits:
+            assert wait.result(30)["type"].endswith(":unauthorized")
+
+
 def test_who_waits_for_a_message_takes_none_once_its_key_is_revoked(
     http: Http, app: Mainspring, admin: str
 ) -> None:
