@@ -2,7 +2,10 @@
 nothing is seen, whatever is asked."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -360,6 +363,20 @@ def test_workers_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> No
             some.heartbeat(replace(told, id="theirs", state=state), [], 60_000_000)
     some.heartbeat(replace(told, id="mine", queues=(MINE,)), [], 60_000_000)
     assert {each.id for each in app.store.workers()} == {"mine", "theirs", "all"}
+
+
+def test_of_the_whole_store_only_is_told_how_it_is_kept_and_whether_it_is_broken(
+    app: Mainspring, some: HttpStore, reach: Reach, tmp_path: Path
+) -> None:
+    all = reach("admin")
+    assert all.health().figures
+    assert replace(all.health(), figures={}, warnings=()) == replace(some.health(), warnings=())
+    app.store.insert([new(queue=THEIRS, expires=1) for _ in range(4)])
+    assert (some.upkeep(), some.check(), all.check()) == (0, [], [])
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as damaged, damaged:
+        damaged.execute("UPDATE meter SET n = n + 1 WHERE queue > 0")
+    assert THEIRS in str(all.check())
+    assert some.check() == ["something is broken: a key for all names is told what"]
 
 
 def test_entries_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:
