@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -50,6 +50,8 @@ from mainspring.store import (
     Wanted,
 )
 from mainspring.verbs import LARGEST_CALL, MEDIA_TYPE, PROTOCOL, VERBS, Greeting, encode
+
+T = TypeVar("T")
 
 PATIENT = 600.0
 """Seconds for verbs whose work grows with what is in the store."""
@@ -297,6 +299,20 @@ class HttpStore:
         new: int = self._call("restore", dossiers, timeout=PATIENT)
         return new
 
+    # --- what is behind other routes --------------------------------------------------------
+
+    def request(self, method: str, path: str, form: type[T], body: object = None) -> T:
+        """What a route of the server answers, which is JSON of that form. With a body it is not
+        repeated once it was sent."""
+        data, kind = (None, "") if body is None else (msgspec.json.encode(body), "application/json")
+        answer = self._open_lines.ask(Wish(method, path, data, kind, repeatable=body is None))
+        if answer.status >= 300:
+            raise trouble(self._address.shown, answer)
+        try:
+            return msgspec.json.decode(answer.body, type=form)
+        except ValueError as error:
+            raise self._other_version(error) from error
+
     # --- signals ----------------------------------------------------------------------------
 
     def listen(self) -> Signal:
@@ -310,9 +326,7 @@ class HttpStore:
         return self._carry(verb, encode(arguments), timeout)
 
     def _carry(self, verb: str, data: bytes, timeout: float) -> Any:
-        lines = self._lines
-        if lines is None:
-            raise self._not_open()
+        lines = self._open_lines
         if len(data) > LARGEST_CALL:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
@@ -326,9 +340,17 @@ class HttpStore:
                 return VERBS[verb].answer.decode(answer.body)
             partly = VERBS[verb].partly.decode(answer.body)
         except ValueError as error:
-            told = f"{self._address.shown}: expected an answer of this version: {error}"
-            raise SchemaError(told) from error
+            raise self._other_version(error) from error
         raise PartlyUnavailable(partly.message, partly.answer, partly.missed)
+
+    @property
+    def _open_lines(self) -> Lines:
+        if self._lines is None:
+            raise self._not_open()
+        return self._lines
+
+    def _other_version(self, error: Exception) -> SchemaError:
+        return SchemaError(f"{self._address.shown}: expected an answer of this version: {error}")
 
     def _not_open(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self._address.shown}: the store is not open")
