@@ -53,6 +53,9 @@ from mainspring.worker.verdict import lost
 
 T = TypeVar("T")
 
+LEAST_SCANNED = 100
+"""Entries that are read at once, lest few among many cost a call each."""
+
 CUT_OFF = "its lease ended: the worker that held it is gone or was cut off"
 
 
@@ -309,11 +312,11 @@ class Seen:
     ) -> list[Cell]:
         """Fewer than `limit` means the end, so pages are read until there are as many."""
         found: list[Cell] = []
-        after = max(after, BEHIND_OWN)
+        after, most = max(after, BEHIND_OWN), max(limit, LEAST_SCANNED)
         while len(found) < limit:
-            page = self._store.kv_scan(prefix, after=after, limit=limit, now=now)
+            page = self._store.kv_scan(prefix, after=after, limit=most, now=now)
             found += [cell for cell in page if self._has(cell.key)]
-            if len(page) < limit:
+            if len(page) < most:
                 break
             after = page[-1].key
         return found[:limit]
