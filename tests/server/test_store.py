@@ -417,7 +417,10 @@ def test_entries_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> No
     assert [cell.key for cell in some.kv_scan(limit=2)] == ["mail.a", "mail.b"]
     assert some.kv_touch(["other", "mail.a"], None) == [False, True]
     assert some.kv_delete(["other", "mail.a"]) == 1
-    for write in (lambda: some.kv_set([Put("other", b"1")]), lambda: some.kv_add([Add("other", 1)])):
+    for write in (
+        lambda: some.kv_set([Put("other", b"1")]),
+        lambda: some.kv_add([Add("other", 1)]),
+    ):
         with pytest.raises(KeyRefused):
             write()
     assert [cell.key for cell in some.kv_scan()] == ["mail.b"]
