@@ -27,7 +27,6 @@ PAGE = 1000
 WRITTEN = re.compile(r"ms_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 """A key as it is written: its id, and 256 random bits that are kept nowhere."""
 
-
 _ID = re.compile(r"[0-9a-f]{16}")
 
 

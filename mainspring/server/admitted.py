@@ -20,7 +20,7 @@ from mainspring.kv import key_of
 from mainspring.options import LATEST_VERSION, LONGEST_KEY, headers_of, text, texts
 from mainspring.retry import MOST_RETRIES
 from mainspring.store import Grant
-from mainspring.verbs import MOST_NAMED
+from mainspring.verbs import MOST_NAMED, encode
 
 MOST_CLAIMED, MOST_SLOTS = 1000, 100_000
 
@@ -32,6 +32,9 @@ NAMED = ("get", "kv_get")
 
 LONGEST_TEXT = 200_000
 """Characters: more than the library makes of what a job says, or of why it failed."""
+
+LARGEST_PRESENCE = 1_000_000
+"""Bytes of what a worker tells of itself."""
 
 BEYOND = 2**63
 
@@ -46,29 +49,17 @@ def arguments(verb: str, given: Mapping[str, Any], largest: int) -> None:
     `PayloadTooLarge` for a payload beyond so many bytes."""
     if given.get("now") is not None:
         raise InvalidArguments("now: expected none, since the store has clocks of its own")
+    _wanted(verb, given)
+    _brought(given, largest)
+
+
+def _wanted(verb: str, given: Mapping[str, Any]) -> None:
     for what in ("ids", "keys"):
         named = given.get(what, ())
         if len(set(named)) < len(named):  # an answer may be a million times what names it
             raise InvalidArguments(f"{what}: expected each of them once")
         if verb in NAMED:
             _within(f"how many {what}", len(named), 0, MOST_NAMED)
-    for new in given.get("jobs", ()):
-        job(new, largest)
-    for dossier in given.get("dossiers", ()):
-        job(dossier.job, largest)
-    for post in given.get("new", ()):
-        patterns.topic(post.topic)
-        headers_of(post.headers, "headers")
-        _payload(post.body, f"topic {post.topic!r}", largest)
-    for put in given.get("puts", ()):
-        _entry(put)
-        _payload(put.value, f"key {put.key!r}", largest)
-    for add in given.get("adds", ()):
-        _entry(add)
-    for note in given.get("notes", ()):
-        _within("length of a note", len(note.text), 0, LONGEST_TEXT)
-    for end in given.get("transitions", ()):
-        _transition(end)
     if (wish := given.get("claim")) is not None:
         _grant(wish.grant)
         _within("limit", wish.limit, 0, MOST_CLAIMED)
@@ -82,6 +73,29 @@ def arguments(verb: str, given: Mapping[str, Any], largest: int) -> None:
         _within("limit", given["limit"], 0, LIMITS.get(verb, BEYOND - 1))
     if given.get("ttl") is not None:
         _within("ttl", given["ttl"], 1, LATEST)
+
+
+def _brought(given: Mapping[str, Any], largest: int) -> None:
+    for new in given.get("jobs", ()):
+        job(new, largest)
+    for dossier in given.get("dossiers", ()):
+        job(dossier.job, largest)
+    for post in given.get("new", ()):
+        patterns.topic(post.topic)
+        headers_of(post.headers, "headers")
+        _payload(post.body, f"topic {post.topic!r}", largest)
+    for put in given.get("puts", ()):
+        _entry(put)
+        _payload(put.value, f"key {put.key!r}", largest)
+    for add in given.get("adds", ()):
+        _entry(add)
+    if "presence" in given:
+        size = len(encode(given["presence"]))
+        _within("bytes of a worker's presence", size, 0, LARGEST_PRESENCE)
+    for note in given.get("notes", ()):
+        _within("characters of a note", len(note.text), 0, LONGEST_TEXT)
+    for end in given.get("transitions", ()):
+        _transition(end)
 
 
 def job(new: NewJob[Any], largest: int) -> None:
@@ -158,9 +172,10 @@ def _transition(end: Transition) -> None:
     _within("delay", end.delay, 0, LATEST)
     _within("took", end.took, 0, LATEST)
     _within("losses", end.losses, 0, MOST_RETRIES)
-    if end.error is not None:
-        length = len(end.error.message) + len(end.error.traceback)
-        _within("length of an error", length, 0, LONGEST_TEXT)
+    error = end.error
+    said = (error.message, error.traceback) if error else ()
+    length = sum(map(len, (end.reason or "", *said)))
+    _within("characters of an error", length, 0, LONGEST_TEXT)
 
 
 def _grant(wanted: Grant) -> None:

@@ -211,6 +211,7 @@ def test_a_worker_cannot_ask_for_what_no_worker_asks_for(app: Mainspring, reach:
         lambda: store.exchange([], replace(CLAIM, limit=1001)),
         lambda: store.exchange([replace(end, error=long)]),
         lambda: store.heartbeat(me, [], 1, [Note(1, 7, 1, long.message)]),
+        lambda: store.heartbeat(replace(me, tasks=("x" * 1000,) * 1001), [], 1),
         lambda: store.reclaim(GRANT, 1001),
         lambda: store.exchange([replace(end, to=State.RUNNING)]),
         lambda: store.exchange([replace(end, took=-1)]),
