@@ -69,8 +69,8 @@ KNOWN_IN_THE_WORKER: dict[str, set[str]] = {
     "crew": {"link"},
     "programs": {"crew", "link"},
     "books": {"crew"},
-    "helm": {"books", "crew", "link"},
-    "probes": {"helm"},
+    "control": {"books", "crew", "link"},
+    "probes": {"control"},
 }
 """The packages of the worker, and which of the others each one knows. The modules beside them put
 them together: no package knows those."""

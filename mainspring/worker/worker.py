@@ -26,12 +26,12 @@ from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
 from mainspring.worker.child.program import Program
+from mainspring.worker.control.dealer import Crew
+from mainspring.worker.control.identity import Identity, Phase
+from mainspring.worker.control.pump import Pump
 from mainspring.worker.crew.children import Children, Family
 from mainspring.worker.crew.member import Lifespan
 from mainspring.worker.crew.scaling import Scaling
-from mainspring.worker.helm.dealer import Crew
-from mainspring.worker.helm.identity import Identity, Phase
-from mainspring.worker.helm.pump import Pump
 from mainspring.worker.inside import Inside
 from mainspring.worker.link.wire import Setup
 from mainspring.worker.probes import vitals

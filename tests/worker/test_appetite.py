@@ -1,8 +1,8 @@
 """How many jobs are asked for: hundreds while they are quick, none ahead when they are not."""
 
 from mainspring.job import Claimed, Policy, encode_policy
+from mainspring.worker.control.appetite import MOST_BYTES, Appetite
 from mainspring.worker.crew.station import Station
-from mainspring.worker.helm.appetite import MOST_BYTES, Appetite
 from mainspring.worker.link.wire import Order
 
 

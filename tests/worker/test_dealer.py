@@ -1,8 +1,8 @@
 """Who gets which job."""
 
 from mainspring.job import Claimed, Policy, encode_policy
+from mainspring.worker.control.dealer import Dealer
 from mainspring.worker.crew.station import Station
-from mainspring.worker.helm.dealer import Dealer
 from mainspring.worker.link.wire import Drop, Feed, Hello, Order
 
 

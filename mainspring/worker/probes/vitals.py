@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from mainspring.worker.helm.dealer import Crew
-from mainspring.worker.helm.identity import Phase
+from mainspring.worker.control.dealer import Crew
+from mainspring.worker.control.identity import Phase
 
 LATE = 5.0
 """Seconds without a turn of its pump after which a worker does not live; it turns four times a

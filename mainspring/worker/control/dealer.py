@@ -10,8 +10,8 @@ from mainspring.ids import new_token
 from mainspring.job import Claimed
 from mainspring.presence import Member
 from mainspring.store import Claim, Grant
+from mainspring.worker.control.appetite import Appetite, served
 from mainspring.worker.crew.station import Ended, Station
-from mainspring.worker.helm.appetite import Appetite, served
 from mainspring.worker.link.wire import Hello, Report
 
 

@@ -30,13 +30,13 @@ from mainspring.store import Claim, Counts, Exchanged, Note, Presence, Pulse
 from mainspring.worker.books.ledger import Round
 from mainspring.worker.books.office import FindStore, Office
 from mainspring.worker.books.outbox import Outbox
+from mainspring.worker.control.dealer import Crew, Dealer
+from mainspring.worker.control.identity import Identity, Phase
+from mainspring.worker.control.steering import Steering
+from mainspring.worker.control.tally import Tally
 from mainspring.worker.crew.station import Departure, Station
 from mainspring.worker.crew.usage import Usage
 from mainspring.worker.crew.verdict import verdict
-from mainspring.worker.helm.dealer import Crew, Dealer
-from mainspring.worker.helm.identity import Identity, Phase
-from mainspring.worker.helm.steering import Steering
-from mainspring.worker.helm.tally import Tally
 from mainspring.worker.link.capture import notes
 from mainspring.worker.link.wire import Hello, Recall, Report, Stop
 

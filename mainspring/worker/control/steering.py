@@ -7,9 +7,9 @@ from mainspring.events import Bus, WorkerSteered
 from mainspring.job import State
 from mainspring.presence import Wanted
 from mainspring.store import Counts
-from mainspring.worker.helm.dealer import Crew
-from mainspring.worker.helm.identity import Identity
-from mainspring.worker.helm.tally import Tally
+from mainspring.worker.control.dealer import Crew
+from mainspring.worker.control.identity import Identity
+from mainspring.worker.control.tally import Tally
 
 
 class Steered(Protocol):

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple
 
 from mainspring.job import Claimed
 from mainspring.store import Presence
-from mainspring.worker.helm.dealer import Crew, Dealer, Taste
-from mainspring.worker.helm.tally import Tally
+from mainspring.worker.control.dealer import Crew, Dealer, Taste
+from mainspring.worker.control.tally import Tally
 
 Phase = Literal["starting", "running", "paused", "stopping", "quitting", "stopped"]
 
