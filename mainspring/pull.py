@@ -217,11 +217,8 @@ class Queue(Generic[T]):
 
         `LeaseLost`; `ResultTooLarge`, and the message is still held.
         """
-        number, token = parsed(receipt)
+        number, token = parsed(self.name, receipt)
         encoded = codec.encode_result(result, f"result of {receipt}", self._home.max_result)
-        held = self._found(number, token)
-        if held is not None and held.queue != self.name:
-            raise not_held(number)
         # A success is decided by no policy, so the receipt says all, and a repeat is answered.
         settle(self._home.store, Transition(number, token, State.COMPLETED, result=encoded))
 
@@ -273,16 +270,11 @@ class Queue(Generic[T]):
 
     def _held(self, receipt: str) -> Claimed:
         """The message of this receipt, which must be held, and of this queue."""
-        number, token = parsed(receipt)
-        job = self._found(number, token)
-        if job is None or job.queue != self.name:
-            raise not_held(number)
-        return job
-
-    def _found(self, number: int, token: int) -> Claimed | None:
-        """The job of that number, of whatever queue, if it is held under that token."""
-        held = self._home.store.held([token])
-        return next((job for job in held if job.number == number), None)
+        number, token = parsed(self.name, receipt)
+        for job in self._home.store.held([token]):
+            if job.number == number and job.queue == self.name:
+                return job
+        raise not_held(number)
 
     def _end(self, receipt: str, outcome: Callable[[Claimed], Outcome]) -> State:
         job = self._held(receipt)
