@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from mainspring.job import Inserted, NewJob, Transition
-from mainspring.store import Store
+from mainspring.store import News, Store
 
 PROTOCOL: Final = 1
 """Raised when one side could no longer understand the other; new verbs, and new arguments and
@@ -22,8 +22,9 @@ MEDIA_TYPE = "application/msgpack"
 LARGEST_CALL = 64_000_000
 """Bytes of the arguments of one call."""
 
-HINT, STILL = b"!", b"."
-"""What a stream of hints is made of: something may have changed; nothing, but the line stands."""
+SIGNS = {News.WORK: b"w", News.ENDS: b"e", News.POSTS: b"p"}
+STILL = b"."
+"""What a stream of hints is made of: there are such news; there are none, but the line stands."""
 
 
 class Greeting(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ VALUES = {
         "lifecycle",
         "events",
         "store",
+        "signals",
         "presence",
         "codec",
         "dossier",

@@ -5,9 +5,12 @@ problem documents as everywhere else.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -26,11 +29,12 @@ from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
+from mainspring.store import News
 from mainspring.verbs import (
-    HINT,
     LARGEST_CALL,
     MEDIA_TYPE,
     PROTOCOL,
+    SIGNS,
     STILL,
     VERBS,
     Greeting,
@@ -63,6 +67,15 @@ MOST_NOTED = 100
 """Jobs that the line about a change names."""
 
 
+class Listening(Struct, frozen=True, forbid_unknown_fields=True):
+    """What hints are wanted of: work, ends of jobs, posts."""
+
+    of: tuple[Literal["w", "e", "p"], ...]
+
+
+LISTENING = asked.Query(Listening)
+
+
 class StoreRoutes:
     """What can be asked of the store itself."""
 
@@ -84,7 +97,7 @@ class StoreRoutes:
         return [
             *verbs,
             path("/store", GET=holder(self.greet, answers={200: Greeting})),
-            path("/store/hints", GET=holder(self.hints)),
+            path("/store/hints", GET=holder(self.hints, query=Listening)),
         ]
 
     async def greet(self, request: Request) -> Response:
@@ -92,16 +105,20 @@ class StoreRoutes:
         return answer(Greeting(protocol=PROTOCOL, version=__version__))
 
     async def hints(self, request: Request) -> Response:
-        """A line that tells of every commit."""
+        """A line that tells of every commit that is such news."""
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
+        of = LISTENING.read(request).of
+        wanted = [news for news, sign in SIGNS.items() if sign.decode() in of]
+        hints = self._hints(reduce(or_, wanted, News(0)))
+        return StreamingResponse(hints, headers=headers, media_type="text/plain")
 
-    async def _hints(self) -> AsyncIterator[bytes]:
+    async def _hints(self, wanted: News) -> AsyncIterator[bytes]:
         service = self._service
-        with service.waiting(), self._app.waiter.bell() as bell, service.on_close(bell.ring):
+        with service.waiting(), self._app.waiter.bell(wanted) as bell, service.on_close(bell.wake):
             yield STILL
             while not service.stopping:
-                yield HINT if await bell.rung(SILENCE) else STILL
+                news = await bell.rung(SILENCE)
+                yield b"".join(SIGNS[each] for each in news) or STILL
 
     def _carrying(self, verb: Verb) -> Endpoint:
         async def carry(request: Request) -> Response:

@@ -3,9 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import reduce
+from operator import or_
 from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeVar
 
+from mainspring.engines.common.audience import NOTHING
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.common.turns import Turn, Turns
@@ -22,6 +25,7 @@ from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, tr
 from mainspring.engines.sqlite.wake import Bell
 from mainspring.errors import StoreFull, StoreUnavailable
 from mainspring.job import Now
+from mainspring.store import News
 
 T = TypeVar("T")
 Verb = Callable[[Step], T]
@@ -90,9 +94,13 @@ class Writer:
             connection, now or clock.now(), names or self.names, self.handed, self.statistics
         )
 
-    def ring(self) -> None:
+    def ring(self, news: News) -> None:
         """Tell of a commit that another connection made."""
-        self._bell.ring()
+        self._bell.ring(news)
+
+    def expect(self) -> None:
+        """Tell that a caller's transaction, which is open, may bring news of jobs."""
+        self._bell.expect()
 
     def tend(self) -> None:
         """Write statistics that lie about, and make a checkpoint that is due."""
@@ -204,8 +212,7 @@ class Writer:
         for step in steps:
             for action in step.afterwards:
                 action()
-        if any(step.matters for step in steps):
-            self._bell.ring()
+        self._bell.ring(reduce(or_, (step.news for step in steps), NOTHING))
         try:
             if steps:
                 surely = any(step.surely for step in steps)
@@ -237,6 +244,7 @@ class Writer:
                     steps.append(step)
             if taken:
                 statistics.write(connection, taken)
+            self._bell.expect_no_more()
             connection.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
