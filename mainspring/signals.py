@@ -8,9 +8,10 @@ class News(Flag):
     """What a signal tells of. Whoever waits for one is not woken by another."""
 
     WORK = auto()
-    """There may be something to claim, or it may fall due at another time."""
+    """There may be something to claim, or it may fall due at another time. Who claims at once comes
+    just in time, though the commit may not be visible yet to who only reads."""
     ENDS = auto()
-    """Jobs have ended."""
+    """Jobs have ended, or begin anew."""
     POSTS = auto()
     """Something was posted."""
     JOBS = WORK | ENDS

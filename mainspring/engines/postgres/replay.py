@@ -47,7 +47,7 @@ def replay(step: Step, numbers: Sequence[int]) -> Slice:
         else:
             answer.ids.append(job.id)
     if answer.ids:
-        step.news |= News.WORK
+        step.news |= News.JOBS
     return answer
 
 

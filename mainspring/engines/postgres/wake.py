@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 
 import psycopg
 
@@ -37,6 +38,7 @@ _CHANNELS = {
 _NEWS = {channel: news for news, channel in _CHANNELS.items()}
 
 
+@cache
 def notice(news: News) -> str:
     """The statement that tells all who listen."""
     told = (f"pg_notify('{_CHANNELS[each]}', 'mainspring.')" for each in news)

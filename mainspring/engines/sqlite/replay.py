@@ -67,7 +67,7 @@ def _bring_back(step: Step, replayed: Sequence[int]) -> None:
     """Put back what was cancelled because of these, and because of those, wave by wave. One step
     puts back a slice and leaves the rest to later ones."""
     if replayed:
-        step.news |= News.WORK
+        step.news |= News.JOBS
     left, wave = SLICE, list(replayed)
     while wave:
         fallen = step.rows(SQL["fallen"], (as_json(wave), left + 1))

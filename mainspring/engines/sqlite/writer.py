@@ -1,14 +1,11 @@
 """The one writer of a process: verbs that are called at the same time share a transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from functools import reduce
-from operator import or_
 from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeVar
 
-from mainspring.engines.common.audience import NOTHING
 from mainspring.engines.common.handed import Handed
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.common.turns import Turn, Turns
@@ -212,7 +209,7 @@ class Writer:
         for step in steps:
             for action in step.afterwards:
                 action()
-        self._bell.ring(reduce(or_, (step.news for step in steps), NOTHING))
+        self._ring(steps, News.ENDS, News.POSTS)
         try:
             if steps:
                 surely = any(step.surely for step in steps)
@@ -245,6 +242,8 @@ class Writer:
             if taken:
                 statistics.write(connection, taken)
             self._bell.expect_no_more()
+            # Whoever claims now waits for this transaction to end, and so comes just in time.
+            self._ring(steps, News.WORK)
             connection.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
@@ -253,6 +252,11 @@ class Writer:
             self.statistics.give_back(taken)
             raise
         return steps
+
+    def _ring(self, steps: Sequence[Step], *kinds: News) -> None:
+        for news in kinds:
+            if any(news in step.news for step in steps):
+                self._bell.ring(news)
 
     @contextmanager
     def _kept_apart(self, connection: Connection, turn: Turn) -> Iterator[None]:
