@@ -48,7 +48,7 @@ from mainspring.store import (
     Traffic,
     Wanted,
 )
-from mainspring.worker.verdict import lost
+from mainspring.worker.crew.verdict import lost
 
 T = TypeVar("T")
 
