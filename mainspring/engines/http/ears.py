@@ -105,7 +105,7 @@ class Ears:
                 if sign in told:
                     self._audience.ring(news)
             return
+        self._audience.ring(asked)  # for what was missed
         with self._changed:
             self._hears = asked
             self._changed.notify_all()
-        self._audience.ring(asked)  # for what was missed

@@ -180,8 +180,8 @@ class Ear:
                 for each in more:
                     connection.execute(f"LISTEN {_CHANNELS[each]}".encode())
                 heard |= more
-                self._now_hears(heard)
                 self._audience.ring(heard)  # for what was missed
+                self._now_hears(heard)
             ready, _, _ = select.select([connection.fileno(), end.fileno()], [], [], _IDLE_SECONDS)
             if not ready:
                 connection.execute("SELECT 1")  # is anybody there?

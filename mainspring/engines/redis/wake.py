@@ -96,11 +96,11 @@ class Bell:
         if message is None:
             return False
         news = self._channels.get(message["channel"], NOTHING)
+        self._audience.ring(news)  # having subscribed, for what was missed
         if message["type"] == "subscribe":
             with self._changed:
                 self._hears |= news
                 self._changed.notify_all()
-        self._audience.ring(news)
         return True
 
     def _idle(self) -> bool:
