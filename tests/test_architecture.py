@@ -87,7 +87,8 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv", "keys", "audit", "topics", "relay", "patterns", "opened"),
+        *("intake", "workflow", "kv", "keys", "audit", "served", "topics", "relay"),
+        *("patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}
