@@ -36,6 +36,7 @@ VALUES = {
         "lifecycle",
         "events",
         "store",
+        "signals",
         "presence",
         "codec",
         "dossier",

@@ -268,7 +268,7 @@ def test_a_waiter_is_told_when_the_loops_transaction_commits(app: Mainspring, wa
     async def main() -> None:
         async with way.begun() as connection:
             await note.using(tx=connection).aenqueue(1)
-            assert heard.wait(0.1) is False
+            assert not heard.wait(0.1)
 
     asyncio.run(main())
     assert heard.wait(20)

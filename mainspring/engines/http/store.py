@@ -40,6 +40,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -326,10 +327,10 @@ class HttpStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
+    def listen(self, news: News = News.JOBS) -> Signal:
         if self._ears is None:
             raise self._not_open()
-        return self._ears.listen()
+        return self._ears.listen(news)
 
     # --- the way there and back -------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from mainspring.results import POLL, Bell
 from mainspring.server.backend.service import Service
 from mainspring.server.forms.problems import Problem
 from mainspring.server.permissions.callers import caller_of
-from mainspring.store import Counts
+from mainspring.store import Counts, News
 from mainspring.taking import Taking, give_back, returned
 
 log = logging.getLogger("mainspring.server")
@@ -134,7 +134,7 @@ class Desk:
     def _join(self, place: Place, queue: str, types: tuple[str, ...]) -> Line:
         line = self._lines.setdefault((queue, types), Line(queue, types))
         if not line.places and self._bell is not None:
-            self._bell.ring()
+            self._bell.wake()
         line.places[place] = None
         if self._work is None:
             self._work = asyncio.create_task(self._look_on())
@@ -143,7 +143,7 @@ class Desk:
     async def _look_on(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            with self._service.app.waiter.bell() as self._bell:
+            with self._service.app.waiter.bell(News.WORK) as self._bell:
                 while self._lines:
                     began = loop.time()
                     await asyncio.gather(*[self._serve(line) for line in await self._stocked()])

@@ -12,7 +12,7 @@ from mainspring.job import Record, State
 from mainspring.results import POLL, Bell
 from mainspring.server.backend.service import Service
 from mainspring.server.forms.problems import Problem
-from mainspring.store import Line, Store
+from mainspring.store import Line, News, Store
 
 log = logging.getLogger("mainspring.server")
 
@@ -63,7 +63,7 @@ class Watch:
             if known := self._sights.get(id):
                 _show(follower, known)
             if self._bell is not None:
-                self._bell.ring()
+                self._bell.wake()
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look_on())
             try:
@@ -81,7 +81,7 @@ class Watch:
     async def _look_on(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            with self._service.app.waiter.bell() as self._bell:
+            with self._service.app.waiter.bell(News.JOBS) as self._bell:
                 while self._followers:
                     began = loop.time()
                     await self._look()

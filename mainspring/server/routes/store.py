@@ -5,10 +5,12 @@ problem documents as everywhere else.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from operator import attrgetter
-from typing import Any
+from functools import reduce
+from operator import attrgetter, or_
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -28,13 +30,14 @@ from mainspring.server.forms.problems import Problem
 from mainspring.server.permissions.callers import caller_of
 from mainspring.server.permissions.narrow import hiding_holders
 from mainspring.server.permissions.seen import Seen, seen_by
+from mainspring.store import News
 from mainspring.verbs import (
     CUT,
-    HINT,
     LARGEST_CALL,
     MEDIA_TYPE,
     MOST_LISTED,
     PROTOCOL,
+    SIGNS,
     STILL,
     VERBS,
     Greeting,
@@ -74,6 +77,15 @@ MOST_NOTED = 100
 """Jobs that the line about a change names."""
 
 
+class Listening(Struct, frozen=True, forbid_unknown_fields=True):
+    """What hints are wanted of: work, ends of jobs, posts."""
+
+    of: tuple[Literal["w", "e", "p"], ...]
+
+
+LISTENING = asked.Query(Listening)
+
+
 class StoreRoutes:
     """What can be asked of the store itself."""
 
@@ -95,7 +107,7 @@ class StoreRoutes:
         return [
             *verbs,
             path("/store", GET=holder(self.greet, answers={200: Greeting})),
-            path("/store/hints", GET=holder(self.hints)),
+            path("/store/hints", GET=holder(self.hints, query=Listening)),
         ]
 
     async def greet(self, request: Request) -> Response:
@@ -103,16 +115,20 @@ class StoreRoutes:
         return answer(Greeting(protocol=PROTOCOL, version=__version__))
 
     async def hints(self, request: Request) -> Response:
-        """A line that tells of every commit."""
+        """A line that tells of every commit that is such news."""
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(self._hints(), headers=headers, media_type="text/plain")
+        of = LISTENING.read(request).of
+        wanted = [news for news, sign in SIGNS.items() if sign.decode() in of]
+        hints = self._hints(reduce(or_, wanted, News(0)))
+        return StreamingResponse(hints, headers=headers, media_type="text/plain")
 
-    async def _hints(self) -> AsyncIterator[bytes]:
+    async def _hints(self, wanted: News) -> AsyncIterator[bytes]:
         service = self._service
-        with service.waiting(), self._app.waiter.bell() as bell, service.on_close(bell.ring):
+        with service.waiting(), self._app.waiter.bell(wanted) as bell, service.on_close(bell.wake):
             yield STILL
             while not service.stopping:
-                yield HINT if await bell.rung(SILENCE) else STILL
+                news = await bell.rung(SILENCE)
+                yield b"".join(SIGNS[each] for each in news) or STILL
 
     def _carrying(self, verb: Verb) -> Endpoint:
         async def carry(request: Request) -> Response:
