@@ -121,6 +121,19 @@ def test_who_reads_slowly_but_steadily_gets_it_all(
     assert b"content-length: %d\r\n" % len(body) in head
 
 
+def test_who_sends_slowly_but_steadily_is_answered(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "SLOWEST_BODY", 0.3)
+    body = b'{"type":"echo","payload":"%b"}' % (b"p" * 300_000)
+    head = post(b"Connection: close\r\nContent-Length: %d\r\n" % len(body), b"")
+    with connected(server, head) as client:
+        for at in range(0, len(body), 10_000):
+            client.sendall(body[at : at + 10_000])
+            time.sleep(0.02)
+        assert rest(client).startswith(b"HTTP/1.1 201 ")
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("sent", "dribbled"),

@@ -59,6 +59,9 @@ ONCE = frozenset(
 )
 """What would do more, or answer otherwise, if it were done twice."""
 
+ANEW = ONCE | {"insert"}
+"""What would, if a program asked for the same anew: its jobs would be others."""
+
 _read_greeting = msgspec.json.Decoder(Greeting).decode
 
 
@@ -317,7 +320,8 @@ class HttpStore:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
             )
-        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, verb not in ONCE)
+        may_be = verb not in ONCE, verb not in ANEW
+        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, *may_be)
         answer = lines.ask(wish)
         if answer.kind != MEDIA_TYPE:
             raise trouble(self._address.shown, answer)
