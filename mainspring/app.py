@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -381,13 +380,12 @@ class Mainspring(Operations):
         task: Task[..., Any] | None,
     ) -> list[Job[Any]]:
         """What the caller gets; `records` are of the jobs that were there already."""
-        now = time.time_ns() // 1000
         if self.events.wants(Enqueued):
             for job, answer in zip(jobs, inserted, strict=True):
                 self.events.emit(Enqueued(job, answer))
         if not records:
             return [
-                Job(self, None, task, job, answer, now, uncommitted)
+                Job(self, None, task, job, answer, uncommitted)
                 for job, answer in zip(jobs, inserted, strict=True)
             ]
         there = {record.id: record for record in records if record is not None}
@@ -395,7 +393,7 @@ class Mainspring(Operations):
         for job, answer in zip(jobs, inserted, strict=True):
             id = answer.duplicate_of or answer.id
             mine = replace(job, id=id)
-            handles.append(Job(self, there.get(id), task, mine, answer, now, uncommitted))
+            handles.append(Job(self, there.get(id), task, mine, answer, uncommitted))
         return handles
 
     def _open(self) -> Opened:

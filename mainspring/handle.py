@@ -1,5 +1,6 @@
 """Job: what a program holds of a stored job. A snapshot; `refresh` reads it again."""
 
+import time
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -64,7 +65,7 @@ class Job(Identified, Generic[R_co]):
     an async twin with an "a" in front.
     """
 
-    __slots__ = ("_answer", "_at", "_home", "_new", "_reader", "_record", "_uncommitted")
+    __slots__ = ("_answer", "_home", "_new", "_reader", "_record", "_uncommitted")
 
     def __init__(
         self,
@@ -73,17 +74,15 @@ class Job(Identified, Generic[R_co]):
         reader: Reader | None = None,
         new: NewJob[Any] | None = None,
         answer: Inserted | None = None,
-        at: int = 0,
         uncommitted: bool = False,
     ) -> None:
-        """Either `record` is given, or what was inserted, with the store's answer and when, and
+        """Either `record` is given, or what was inserted, with the store's answer, and
         whether that was in a transaction of the caller's."""
         self._home = home
         self._record = record
         self._reader = reader
         self._new = new
         self._answer = answer
-        self._at = at
         self._uncommitted = uncommitted
 
     @property
@@ -91,7 +90,8 @@ class Job(Identified, Generic[R_co]):
         """The snapshot as the store's own value: times in microseconds, ids as bytes."""
         if self._record is None:
             assert self._new is not None
-            self._record = _first_snapshot(self._new, self.number, self._at)
+            assert self._answer is not None
+            self._record = _first_snapshot(self._new, self._answer)
         return self._record
 
     @property
@@ -373,8 +373,10 @@ class Job(Identified, Generic[R_co]):
         return cast(R_co, decoded)
 
 
-def _first_snapshot(job: NewJob[Any], number: int, created: int) -> Record:
+def _first_snapshot(job: NewJob[Any], answer: Inserted) -> Record:
     """What is known of a job that was just inserted, without asking the store."""
+    # Who inserts a job again within a transaction may not see the one that is there.
+    created = time.time_ns() // 1000 if answer.created is None else answer.created
     due = created + job.delay if job.run_at is None else max(created, job.run_at)
     state = State.PENDING
     if job.edges:
@@ -383,7 +385,7 @@ def _first_snapshot(job: NewJob[Any], number: int, created: int) -> Record:
         state = State.SCHEDULED
     return Record(
         id=job.id,
-        number=number,
+        number=answer.number,
         state=state,
         queue=job.queue,
         task=job.task,

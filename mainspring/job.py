@@ -178,13 +178,15 @@ class Inserted(Struct, frozen=True):
     """The answer to an insert: the job's number, and whose place it took nothing from.
 
     `duplicate_of` is the id of the job that holds the unique key (the new one was not stored);
-    `repeated` says that this very id was there already, with the same content.
+    `repeated` says that this very id was there already, with the same content; `created`, where
+    neither holds, when the job was stored (microseconds).
     """
 
     id: bytes
     number: int
     duplicate_of: bytes | None = None
     repeated: bool = False
+    created: int | None = None
 
 
 class Claimed(Struct, frozen=True, array_like=True):

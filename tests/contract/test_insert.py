@@ -33,6 +33,7 @@ def test_a_job_is_read_back_as_it_was_given(stage: Stage) -> None:
     (inserted,) = stage.insert(job)
     record = stage.record(job)
     assert (record.id, record.number) == (job.id, inserted.number)
+    assert record.created == inserted.created
     assert record.state is State.PENDING
     for name in ("task", "payload", "queue", "priority", "key", "unique", "label", "headers"):
         assert getattr(record, name) == getattr(job, name), name
@@ -128,6 +129,7 @@ def test_one_job_that_cannot_be_stored_keeps_out_all_others(stage: Stage, at: in
 
 def test_a_repeated_insert_is_answered_again_and_stores_nothing(stage: Stage) -> None:
     jobs = [new(delay=5, tags=("a", "b"), headers={"x": "y"}), new(priority=3), new(unique="k")]
+    stored = stage.now.wall
     first = stage.insert(*jobs)
     stage.passes("1h")
     again = stage.insert(*jobs)
@@ -135,6 +137,8 @@ def test_a_repeated_insert_is_answered_again_and_stores_nothing(stage: Stage) ->
     assert [answer.repeated for answer in first] == [False] * 3
     assert [answer.repeated for answer in again] == [True] * 3
     assert [answer.duplicate_of for answer in again] == [None] * 3
+    assert [answer.created for answer in first] == [stored] * 3
+    assert [answer.created for answer in again] == [None] * 3
     assert len(everything(stage.store)) == 3
 
 

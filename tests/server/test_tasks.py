@@ -104,11 +104,7 @@ def test_a_wait_is_answered_when_the_job_has_ended(http: Http) -> None:
 
 def test_a_wait_that_is_over_answers_the_job_as_it_stands(http: Http) -> None:
     task = http.task()
-    assert http.told(200, "GET", f"/tasks/{task['id']}/wait?timeout=50ms")["task"] | {
-        "createdAt": 0,
-        "updatedAt": 0,
-        "dueAt": 0,
-    } == task | {"createdAt": 0, "updatedAt": 0, "dueAt": 0}
+    assert http.told(200, "GET", f"/tasks/{task['id']}/wait?timeout=50ms")["task"] == task
     http.told(404, "GET", f"/tasks/{uuid4()}/wait")
 
 

@@ -90,7 +90,7 @@ def insert_plain(step: Step, jobs: Sequence[Job]) -> list[Inserted] | None:
         rows = _bodies(step, jobs, plain=True)
     except errors.UniqueViolation:
         return None
-    return [Inserted(row.job.id, row.number) for row in rows]
+    return [Inserted(row.job.id, row.number, created=step.wall) for row in rows]
 
 
 def are_plain(jobs: Sequence[Job]) -> bool:
@@ -364,7 +364,8 @@ class _Call:
         _put(self._step, rows)
         _mark(self._step, rows)
         for row in rows:
-            self._answers[row.job.id] = Inserted(row.job.id, row.number)
+            answer = Inserted(row.job.id, row.number, created=self._step.wall)
+            self._answers[row.job.id] = answer
         self._store_edges(jobs)
 
     def _store_edges(self, jobs: Sequence[Job]) -> None:

@@ -28,13 +28,16 @@ def insert(client: Client, jobs: Sequence[Job], now: Now | None = None) -> list[
     head = heading(jobs, blobs)
     kind, *answers = client.run("insert", *head, *blobs, now=now)
     if kind == b"first":
-        (first,) = answers
-        return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
+        first, wall = map(int, answers)
+        return [Inserted(job.id, number, created=wall) for number, job in enumerate(jobs, first)]
     if kind == b"each":
+        wall, told = int(answers[0]), answers[1:]
         return [
             Inserted(job.id, int(number), duplicate_of or None, bool(repeated))
+            if duplicate_of or repeated
+            else Inserted(job.id, int(number), created=wall)
             for job, number, duplicate_of, repeated in zip(
-                jobs, answers[::3], answers[1::3], answers[2::3], strict=True
+                jobs, told[::3], told[1::3], told[2::3], strict=True
             )
         ]
     raise _refusal(kind, jobs, *answers)

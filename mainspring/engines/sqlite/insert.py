@@ -72,7 +72,8 @@ def _store(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
         raise _Taken from error
     _put(step, jobs, rows)
     _mark(step, jobs, rows)
-    return [Inserted(job.id, number) for number, job in enumerate(jobs, first)]
+    wall = step.wall
+    return [Inserted(job.id, number, created=wall) for number, job in enumerate(jobs, first)]
 
 
 def _must_have_room(step: Step, jobs: Sequence[Job], rows: Sequence[Row]) -> None:

@@ -72,7 +72,7 @@ local function store_plain(ids)
   write_later('INCRBY', 'number', {amount})
   matters = true
   commit()
-  return {'first', before + 1}
+  return {'first', before + 1, decimal(wall)}
 end
 
 -- --- jobs that may collide or wait --------------------------------------------------------------
@@ -243,13 +243,13 @@ local function store_with_care(ids, known)
     matters = true
   end
   commit()
-  local told = {'each'}
+  local told = {'each', decimal(wall)}
   for i, each in ipairs(answers) do
     local job = each.same
     local duplicate = job and job.duplicate
-    told[3 * i - 1] = each.n or (duplicate or job).n
-    told[3 * i] = duplicate and duplicate.id or ''
-    told[3 * i + 1] = each.again and not duplicate and 1 or 0
+    told[3 * i] = each.n or (duplicate or job).n
+    told[3 * i + 1] = duplicate and duplicate.id or ''
+    told[3 * i + 2] = each.again and not duplicate and 1 or 0
   end
   return told
 end
