@@ -175,7 +175,9 @@ class Dealer:
     def timely(self, jobs: int, asked: float, lease: float) -> bool:
         """Whether so many jobs have come before half of a lease, in seconds, has passed since they
         were asked for. If not, it was too many for the way to the store."""
-        if time.monotonic() < asked + lease / 2:
+        took = time.monotonic() - asked
+        self._appetite.travelled(int(took * 1_000_000))
+        if took < lease / 2:
             self._most = min(MOST, max(self._most, 2 * jobs))
             return True
         self._most = max(1, jobs // 2)

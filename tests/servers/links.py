@@ -60,11 +60,14 @@ class _Line:
     """A connection, from one end to the other."""
 
     ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+    attending: "asyncio.Task[None] | None"
     silent_until: float = 0.0
 
     def reset(self) -> None:
         for end in self.ends:
             _reset(end)
+        if self.attending is not None:
+            self.attending.cancel()
 
 
 class Link:
@@ -135,7 +138,7 @@ class Link:
         except OSError:
             _reset(writer)
             return
-        line = _Line((writer, back))
+        line = _Line((writer, back), asyncio.current_task())
         self._lines.add(line)
         ways: list[tuple[Way, asyncio.StreamReader, asyncio.StreamWriter]]
         ways = [("request", reader, back), ("answer", there, writer)]
@@ -151,7 +154,8 @@ class Link:
             pass
         finally:
             self._lines.discard(line)
-            line.reset()
+            for end in line.ends:
+                _reset(end)
 
     async def _take(self, way: Way, source: asyncio.StreamReader, underway: Underway) -> None:
         """All that is sent, and when it is due; the end of it is an empty piece."""
