@@ -3,9 +3,9 @@
 import time
 
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.dealer import Dealer, Taste
-from mainspring.worker.station import Station
-from mainspring.worker.wire import Drop, Feed, Hello, Order
+from mainspring.worker.control.dealer import Dealer, Taste
+from mainspring.worker.crew.station import Station
+from mainspring.worker.link.wire import Drop, Feed, Hello, Order
 
 
 class Place:
