@@ -70,9 +70,6 @@ ONCE = frozenset(
 )
 """What would do more, or answer otherwise, if it were done twice."""
 
-ANEW = ONCE | {"insert"}
-"""What would, if a program asked for the same anew: its jobs would be others."""
-
 _read_greeting = msgspec.json.Decoder(Greeting).decode
 
 
@@ -384,7 +381,7 @@ class HttpStore:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
             )
-        may_be = verb not in ONCE, verb not in ANEW
+        may_be = verb not in ONCE, verb not in {*ONCE, "insert"}  # asked for anew: other jobs
         wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, *may_be)
         answer = lines.ask(wish)
         if answer.kind != MEDIA_TYPE:
