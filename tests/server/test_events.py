@@ -8,7 +8,7 @@ import pytest
 from msgspec import json
 
 from mainspring import Mainspring
-from mainspring.server import watch
+from mainspring.server.backend import watch
 from tests.server.conftest import Gate, Http, Running
 
 Event = dict[str, Any]

@@ -15,7 +15,8 @@ from uuid import UUID
 import pytest
 
 from mainspring import Mainspring
-from mainspring.server import asked, protocol, together
+from mainspring.server.connection import protocol, together
+from mainspring.server.forms import asked
 from mainspring.server.terms import Terms
 from tests.server.conftest import Http, Running, until
 from tests.server.hostile import CHUNKED, HOST, JOB, get, post
