@@ -133,7 +133,7 @@ class Http:
         self.faults = {
             "all connections are reset": self._cut,
             "the way to the server is long, narrow and bad": self._worsen,
-            "who was connected is heard of no more": self._silence,
+            "no connection carries anything for a while": self._silence,
             "the server is killed and started": self._restart,
             "the server stands still": self._freeze,
         }
@@ -147,7 +147,7 @@ class Http:
         self.link.weather = CLEAR
 
     def _silence(self) -> None:
-        self.link.silence()
+        self.link.silence(SILENCE)
 
     def _restart(self) -> None:
         self.server.kill()
