@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mainspring.errors import InvalidState, PartlyUnavailable, StoreUnavailable
-from mainspring.job import Record
+from mainspring.job import FINAL, Record, Select
 from mainspring.store import News, Signal, Store
 
 if TYPE_CHECKING:
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 POLL = 1.0
 """Seconds after which the store is asked even without a hint."""
 
+MANY = 500
+"""Jobs up to which one look reads all that are awaited as they stand. Of more it asks which have
+ended, which costs a tenth, and reads so many by turns, in case one was deleted."""
+
+PAGE = 1000
+"""Of how many the store is asked at once."""
+
 LONGEST_PAUSE = 0.05
 """After a look the thread rests for as long as the look took, at most so many seconds."""
-
 
 _ALL = ~News(0)
 
@@ -43,6 +49,7 @@ class Waiter:
         self._news = News(0)
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._turn = 0
 
     def wait(self, id: bytes, timeout: float | None) -> Record | None:
         """The record of the job once it has ended, None if there is no such job.
@@ -154,6 +161,9 @@ class Waiter:
     def _look(self, ids: list[bytes]) -> None:
         if not ids:
             return
+        if len(ids) > MANY and self._answer_ended(ids):
+            self._turn = (self._turn + MANY) % len(ids)
+            ids = ids[self._turn : self._turn + MANY]
         missed: Sequence[bytes] = ()
         try:
             records = self._store.get(ids)
@@ -166,6 +176,16 @@ class Waiter:
             return
         found = [pair for pair in zip(ids, records, strict=True) if pair[0] not in missed]
         self._answer({id: each for id, each in found if each is None or each.state.final})
+
+    def _answer_ended(self, ids: list[bytes]) -> bool:
+        """Answer whoever waits for one of these that has ended; whether the store could tell."""
+        try:
+            for some in (ids[at : at + PAGE] for at in range(0, len(ids), PAGE)):
+                select = Select(ids=tuple(some), states=tuple(FINAL))
+                self._answer({job.id: job for job in self._store.find(select, limit=PAGE)})
+        except Exception:
+            return False  # what is wrong, reading them will say
+        return True
 
     def _answer(self, answers: "dict[bytes, Record | Exception | None]") -> None:
         with self._lock:

@@ -264,7 +264,7 @@ def test_what_is_not_answered_in_time_and_must_not_be_made_twice_may_have_been_d
 
     lines = Lines(address(listening(handle).url), "")
     with pytest.raises(StoreUnavailable, match="it may have been done all the same"):
-        lines.ask(Wish("POST", "/store/kv_add", b"", timeout=0.2, repeatable=False))
+        lines.ask(Wish("POST", "/store/kv_add", b"", timeout=0.2, repeatable=False, harmless=False))
     lines.close()
 
 

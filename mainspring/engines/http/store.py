@@ -382,7 +382,8 @@ class HttpStore:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
             )
-        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, verb not in ONCE)
+        may_be = verb not in ONCE, verb not in {*ONCE, "insert"}  # asked for anew: other jobs
+        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, *may_be)
         answer = lines.ask(wish)
         if answer.kind != MEDIA_TYPE:
             raise trouble(self._address.shown, answer)

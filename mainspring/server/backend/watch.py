@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from mainspring.errors import StoreUnavailable
-from mainspring.job import Record, State
-from mainspring.results import POLL, Bell
+from mainspring.job import Record, Select, State
+from mainspring.results import MANY, PAGE, POLL, Bell
 from mainspring.server.backend.service import Service
 from mainspring.server.forms.problems import Problem
 from mainspring.store import Line, News, Store
@@ -53,6 +53,7 @@ class Watch:
         self._sights: dict[bytes, Sight] = {}
         self._bell: Bell | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._turn = 0
 
     @contextmanager
     def follow(self, id: bytes) -> Iterator[Follower]:
@@ -98,8 +99,11 @@ class Watch:
 
     async def _look(self) -> None:
         ids = list(self._followers)
+        self._turn = (self._turn + MANY) % len(ids)
+        turn = {*ids[self._turn : self._turn + MANY]} if len(ids) > MANY else {*ids}
+        known = self._sights
         try:
-            sights = await self._service.ask(_sights, self._service.app.store, ids, self._sights)
+            sights = await self._service.ask(_sights, self._service.app.store, ids, turn, known)
         except (StoreUnavailable, Problem):
             return  # it is looked at again; until then nobody is told anything
         for id, sight in sights.items():
@@ -115,9 +119,15 @@ def _show(follower: Follower, sight: Sight) -> None:
     follower.changed.set()
 
 
-def _sights(store: Store, ids: list[bytes], known: dict[bytes, Sight]) -> dict[bytes, Sight]:
-    """How the jobs stand. Logs are read of those that run, or have changed."""
+def _sights(
+    store: Store, ids: list[bytes], turn: set[bytes], known: dict[bytes, Sight]
+) -> dict[bytes, Sight]:
+    """How those of the jobs stand of which something may be new, and those whose turn it is. Logs
+    are read of those that run, or have changed."""
     found = {}
+    if len(turn) < len(ids):
+        still = _unmoved(store, [id for id in ids if id not in turn], known)
+        ids = [id for id in ids if id not in still]
     for id, job in zip(ids, store.get(ids), strict=True):
         before = known.get(id)
         if job is None:
@@ -127,6 +137,24 @@ def _sights(store: Store, ids: list[bytes], known: dict[bytes, Sight]) -> dict[b
         else:
             found[id] = Sight(job, tuple(_named(store.logs(id))))
     return found
+
+
+def _unmoved(store: Store, ids: list[bytes], known: dict[bytes, Sight]) -> set[bytes]:
+    """Those that did not run, and are in the state they were in: to ask for that costs a fraction
+    of reading them."""
+    standing: dict[State, list[bytes]] = {}
+    for id in ids:
+        sight = known.get(id)
+        if sight is not None and sight.job is not None and sight.job.state is not State.RUNNING:
+            standing.setdefault(sight.job.state, []).append(id)
+    unmoved: set[bytes] = set()
+    for state, those in standing.items():
+        others = tuple(each for each in State if each is not state)
+        for some in (those[at : at + PAGE] for at in range(0, len(those), PAGE)):
+            moved = store.find(Select(ids=tuple(some), states=others), limit=PAGE)
+            unmoved.update(some)
+            unmoved.difference_update(job.id for job in moved)
+    return unmoved
 
 
 def _named(lines: Iterable[Line]) -> Iterator[tuple[str, Line]]:

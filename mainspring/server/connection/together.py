@@ -6,11 +6,16 @@ may wake the client twice.
 """
 
 import asyncio
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Any
 
 SLOWEST_READER = 30.0
 LEAST_READ = 30_000
 """Seconds in which a client has to take what waits for it, or so many bytes of it."""
+
+AT_ONCE = pack("ii", 1, 0)
+"""To linger so long: a socket that is closed resets its connection."""
 
 
 class Together:
@@ -52,6 +57,9 @@ class Together:
         self._looking = False
         if left := self._transport.get_write_buffer_size():
             if self._sent - left < self._goal:
+                # With a reset, or the kernel would keep for minutes what is not taken.
+                socket = self._transport.get_extra_info("socket")
+                socket.setsockopt(SOL_SOCKET, SO_LINGER, AT_ONCE)
                 self._transport.abort()
             else:
                 self._look_later(left)
