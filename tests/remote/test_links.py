@@ -9,7 +9,7 @@ import pytest
 from mainspring import Mainspring, Tasks
 from mainspring.cells import Put
 from mainspring.engines import open_store
-from mainspring.engines.http import lines, store
+from mainspring.engines.http import calls, lines, store
 from mainspring.engines.http.store import HttpStore
 from mainspring.errors import StoreUnavailable
 from mainspring.events import Bus, LeasesLost
@@ -64,7 +64,7 @@ def far(near: Store, way: Link) -> Iterator[HttpStore]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call waits half a second to hear something of its answer."""
     monkeypatch.setattr(store, "TIMEOUT", 0.5)
-    monkeypatch.setattr(store.HttpStore._call, "__kwdefaults__", {"timeout": 0.5})
+    monkeypatch.setattr(calls.Calls.call, "__kwdefaults__", {"timeout": 0.5})
 
 
 @pytest.mark.parametrize("many", [1, 300])
