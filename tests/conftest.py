@@ -21,8 +21,8 @@ settings.load_profile("fixed")
 # would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same is true of a wish for no bytecode: each of more than a thousand programs would compile the
-# library anew before it does anything.
+# So would it be with a wish for no bytecode: each of a thousand programs would first compile the
+# whole library.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
