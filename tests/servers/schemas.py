@@ -65,7 +65,9 @@ def empty(session: psycopg.Connection[Any], schema: str) -> bool:
 
 @cache
 def _session(url: str) -> psycopg.Connection[Any]:
-    return at_end.enter_context(psycopg.connect(url, autocommit=True))
+    # Without prepared statements: it may be a pooler that is there.
+    options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+    return at_end.enter_context(psycopg.connect(url, **options))
 
 
 def _emptying(schema: str, tables: list[Identifier], counters: list[Identifier]) -> Composed:
