@@ -57,13 +57,24 @@ class Audit:
     def since(self, when: datetime | Duration = "1d") -> Iterator[Deed]:
         """What was done since that moment, or for so long, the oldest first; read a thousand at a
         time while one goes on."""
-        if isinstance(when, datetime):
-            begin = moment(when, "when")
-        else:
-            begin = max(0, time.time_ns() // 1000 - microseconds(when, "when"))
-        # The ids begin with the milliseconds of their time.
-        after = f"{DEEDS}{begin // 1000:012x}"
-        while page := self._home.store.kv_scan(DEEDS, after=after, limit=PAGE):
-            for cell in page:
-                yield _DEED.decode(cell.value)
-            after = page[-1].key
+        place = place_of(begin(when))
+        while page := self.page(place):
+            yield from (deed for _, deed in page)
+            place = page[-1][0]
+
+    def page(self, after: str, limit: int = PAGE) -> list[tuple[str, Deed]]:
+        """What was done behind a place, the oldest first, each with its own."""
+        cells = self._home.store.kv_scan(DEEDS, after=DEEDS + after, limit=limit)
+        return [(cell.key.removeprefix(DEEDS), _DEED.decode(cell.value)) for cell in cells]
+
+
+def begin(when: datetime | Duration, what: str = "when") -> int:
+    """That moment, or the one so long ago, in microseconds."""
+    if isinstance(when, datetime):
+        return moment(when, what)
+    return max(0, time.time_ns() // 1000 - microseconds(when, what))
+
+
+def place_of(at: int) -> str:
+    """Before all that was done since then. Ids begin with the milliseconds of their time."""
+    return f"{at // 1000:012x}"

@@ -27,6 +27,8 @@ PAGE = 1000
 WRITTEN = re.compile(r"ms_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 """A key as it is written: its id, and 256 random bits that are kept nowhere."""
 
+_ID = re.compile(r"[0-9a-f]{16}")
+
 
 class Permission(StrEnum):
     """What a caller may do. `ADMIN` may all of it; `OPEN` is for everybody, `ANY` for whoever has a
@@ -132,9 +134,9 @@ class Keys:
 
     def revoke(self, id: str) -> Key:
         """Let nobody in by that key any more; repeatable. `UnknownAccessKey`."""
-        lock = self.lock(text(id, "id"))
+        lock = self.lock(possible(id))
         if lock is None:
-            raise UnknownAccessKey(f"no key has the id {id!a}")
+            raise _unknown(id)
         if lock.revoked is None:
             # Nothing else ever changes it, and of two revokes either may be the last.
             lock = replace(lock, revoked=_now())
@@ -175,6 +177,17 @@ class Keys:
     acreate = in_thread(create)
     arevoke = in_thread(revoke)
     alist = in_thread(list)
+
+
+def possible(id: str) -> str:
+    """The id, if a key can have it; `UnknownAccessKey`."""
+    if not _ID.fullmatch(text(id, "id")):
+        raise _unknown(id)
+    return id
+
+
+def _unknown(id: str) -> UnknownAccessKey:
+    return UnknownAccessKey(f"no key has the id {id!a}")
 
 
 def _key(id: str, lock: Lock) -> Key:

@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 from uuid import UUID
@@ -34,6 +35,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 LONGEST_TEXT = 4000
 LONGEST_TRACEBACK = 16_000
+
+ALL_BITS = 2**64 - 1
+"""Of a token, without its sign."""
 
 
 class Holding(Protocol):
@@ -130,7 +134,7 @@ class Message(Generic[T_co]):
     @property
     def receipt(self) -> str:
         """Printable text by which any process can settle the message: `queue.ack(receipt)`."""
-        return receipt(self._job.number, self._job.token)
+        return receipt(self._job.queue, self._job.number, self._job.token)
 
     def ack(self, result: object = None) -> None:
         """Done. The result, if any, is stored for who waits for it.
@@ -242,27 +246,36 @@ def settle(store: Store, transition: Transition) -> State:
     """Write one transition: the state it led to; `LeaseLost`."""
     answer = store.exchange([transition])
     if answer.lost:
-        raise LeaseLost(
-            f"job #{transition.number} is no longer held: its lease ended, or it was settled"
-        )
+        raise not_held(transition.number)
     return State.CANCELLED if transition.number in answer.cancelled else transition.to
 
 
-def receipt(number: int, token: int) -> str:
-    """The lease as text."""
-    return f"{number}-{token & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+def not_held(number: int) -> LeaseLost:
+    """That nobody holds the job under such a receipt."""
+    return LeaseLost(f"job #{number} is no longer held: its lease ended, or it was settled")
 
 
-def parsed(receipt: str) -> tuple[int, int]:
-    """The (number, token) of a receipt; `InvalidArguments`."""
+def receipt(queue: str, number: int, token: int) -> str:
+    """The lease as text. At any other queue it says one that nobody has, so that no look at the
+    store is needed to find a mistake."""
+    return f"{number}-{token & ALL_BITS ^ _mask(queue):016x}"
+
+
+def parsed(queue: str, receipt: str) -> tuple[int, int]:
+    """The (number, token) that a receipt means at this queue; `InvalidArguments`."""
     try:
-        number, _, token = receipt.partition("-")
-        unsigned = int(token, 16)
-        if not unsigned < 1 << 64 or len(token) != 16:
+        number, _, masked = receipt.partition("-")
+        bits = int(masked, 16)
+        if not 0 <= bits <= ALL_BITS or len(masked) != 16:
             raise ValueError
-        return int(number), unsigned - (unsigned >> 63 << 64)
+        token = bits ^ _mask(queue)
+        return int(number), token - (token >> 63 << 64)
     except (ValueError, AttributeError):
         raise InvalidArguments(f"expected the receipt of a message, got {receipt!r}") from None
+
+
+def _mask(queue: str) -> int:
+    return int.from_bytes(blake2b(queue.encode(), digest_size=8).digest())
 
 
 def positive(duration: Duration, what: str) -> int:

@@ -21,6 +21,7 @@ from mainspring.options import texts
 from mainspring.registry import Tasks
 from mainspring.results import POLL
 from mainspring.rules import Rules
+from mainspring.served import ServedAudit, ServedKeys, is_served
 from mainspring.store import Health, Minute, QueueInfo, Settings
 from mainspring.twins import in_thread
 
@@ -60,6 +61,7 @@ class Operations(Fleet):
     """
 
     tasks: Tasks
+    url: str
     max_payload: int
 
     _rules: Rules | None = None
@@ -80,12 +82,12 @@ class Operations(Fleet):
     @property
     def keys(self) -> Keys:
         """Who may use servers over the store."""
-        return Keys(self)
+        return ServedKeys(self) if is_served(self.url) else Keys(self)
 
     @property
     def audit(self) -> Audit:
         """What was changed by way of servers over the store."""
-        return Audit(self)
+        return ServedAudit(self) if is_served(self.url) else Audit(self)
 
     def find(
         self,

@@ -22,7 +22,7 @@ from mainspring.job import (
 )
 from mainspring.leases import Leases
 from mainspring.lifecycle import decide
-from mainspring.message import Message, error_of, parsed, positive, rejected, settle
+from mainspring.message import Message, error_of, not_held, parsed, positive, rejected, settle
 from mainspring.publishing import Published as Published
 from mainspring.publishing import PublishOptions, jobs
 from mainspring.rules import Rule, Rules
@@ -213,11 +213,11 @@ class Queue(Generic[T]):
                         await message.arelease()
 
     def ack(self, receipt: str, result: object = None) -> None:
-        """Acknowledge the message of this receipt, from whatever process.
+        """Acknowledge the message of this receipt, of this queue, from whatever process.
 
         `LeaseLost`; `ResultTooLarge`, and the message is still held.
         """
-        number, token = parsed(receipt)
+        number, token = parsed(self.name, receipt)
         encoded = codec.encode_result(result, f"result of {receipt}", self._home.max_result)
         # A success is decided by no policy, so the receipt says all, and a repeat is answered.
         settle(self._home.store, Transition(number, token, State.COMPLETED, result=encoded))
@@ -270,11 +270,11 @@ class Queue(Generic[T]):
 
     def _held(self, receipt: str) -> Claimed:
         """The message of this receipt, which must be held, and of this queue."""
-        number, token = parsed(receipt)
+        number, token = parsed(self.name, receipt)
         for job in self._home.store.held([token]):
             if job.number == number and job.queue == self.name:
                 return job
-        raise LeaseLost(f"job #{number} is no longer held: its lease ended, or it was settled")
+        raise not_held(number)
 
     def _end(self, receipt: str, outcome: Callable[[Claimed], Outcome]) -> State:
         job = self._held(receipt)

@@ -22,6 +22,15 @@ MEDIA_TYPE = "application/msgpack"
 LARGEST_CALL = 64_000_000
 """Bytes of the arguments of one call."""
 
+MOST_LISTED = 1000
+"""What one answer lists at most; it may also end where what it lists is too large."""
+
+CUT = 206
+"""The status of an answer that ends before its time: the rest is asked for behind its last."""
+
+MOST_NAMED = 100
+"""What one call may name to be read: each may be as large as a payload and its result."""
+
 HINT, STILL = b"!", b"."
 """What a stream of hints is made of: something may have changed; nothing, but the line stands."""
 

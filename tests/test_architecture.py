@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,41 +61,23 @@ WORLDLY_BY_EXCEPTION = {
 
 CLOCKS = {"now", "utcnow", "today"}
 
-PARENT_SIDE = {
-    f"mainspring.worker.{name}"
-    for name in (
-        *("worker", "keeper", "ledger", "upkeep", "children", "pump", "dealer", "appetite"),
-        *("listener", "station", "office", "contact", "audit", "identity"),
-        *(
-            "spawn",
-            "member",
-            "verdict",
-            "scaling",
-            "steering",
-            "outbox",
-            "signals",
-            "pools",
-            "tally",
-        ),
-        *("vitals", "health", "systemd", "watch"),
-        *("command", "call", "programs", "orphans"),
-    )
-}
-"""Does the queue's work; must hold whatever a user's code does, so it leads to none."""
+WORKER = "mainspring.worker"
 
-CHILD_SIDE = {
-    f"mainspring.worker.{name}"
-    for name in (
-        *("host", "runner", "threads", "aio", "batches", "solo", "child", "backlog", "reporter"),
-        *("program", "frames"),
-    )
+KNOWN_IN_THE_WORKER: dict[str, set[str]] = {
+    "link": set(),
+    "child": {"link"},
+    "crew": {"link"},
+    "programs": {"crew", "link"},
+    "books": {"crew"},
+    "control": {"books", "crew", "link"},
+    "probes": {"control"},
 }
-"""Runs the jobs; what they become is decided here and written by the parent."""
+"""The packages of the worker, and which of the others each one knows. The modules beside them put
+them together: no package knows those."""
 
-BOTH_SIDES = {
-    f"mainspring.worker.{name}" for name in ("wire", "board", "capture", "inside", "usage")
-}
-"""What the two say and leave to each other, and where they are one process."""
+CHILD_SIDE = {f"{WORKER}.child", f"{WORKER}.link"}
+"""What a child of a worker is made of. It runs the jobs; what they become is decided here and
+written by the parent."""
 
 SHARED_BY_ENGINES = "mainspring.engines.common"
 
@@ -103,7 +86,8 @@ USER_FACING = {
     for name in (
         *("app", "task", "registry", "forms", "arguments", "options", "upgrades"),
         *("handle", "results", "operations", "fleet", "pull", "message", "leases"),
-        *("intake", "workflow", "kv", "keys", "audit", "topics", "relay", "patterns", "opened"),
+        *("intake", "workflow", "kv", "keys", "audit", "served", "topics", "relay"),
+        *("patterns", "opened"),
     )
 }
 EDGE = {f"mainspring.{name}" for name in ("cli", "server", "testing", "contrib", "demo")}
@@ -246,46 +230,51 @@ def test_an_engine_knows_values_and_the_contract_and_nothing_above() -> None:
     )
 
 
-def test_the_parent_of_a_worker_leads_to_no_task_and_no_app() -> None:
+def test_the_worker_leads_to_no_task_and_no_app() -> None:
     assert not offences(
         (module, name)
-        for module in PARENT_SIDE & modules().keys()
+        for module in modules()
+        if within(module, {WORKER})
         for name in reached(module)
         if within(name, USER_FACING)
     )
 
 
-def test_every_module_of_the_worker_is_on_one_side() -> None:
-    all_sides = PARENT_SIDE | CHILD_SIDE | BOTH_SIDES
-    found = {name for name in modules() if name.startswith("mainspring.worker.")}
-    assert found <= all_sides, "say in this file on which side the new module is"
+def test_a_package_of_the_worker_knows_those_it_is_built_upon_and_no_other() -> None:
+    found: dict[str, set[str]] = {
+        path.parent.name: set() for path in (PACKAGE / "worker").glob("*/__init__.py")
+    }
+    for module, name in edges():
+        if within(module, {WORKER}) and within(name, {WORKER}):
+            mine, other = (f"{each}.".split(".")[2] for each in (module, name))
+            if mine in found and mine != other:
+                found[mine].add(other)
+    assert found == KNOWN_IN_THE_WORKER
+
+
+def test_no_two_packages_of_the_worker_know_each_other() -> None:
+    TopologicalSorter(KNOWN_IN_THE_WORKER).prepare()  # raises CycleError
 
 
 def test_the_child_of_a_worker_leads_to_no_engine() -> None:
     assert not offences(
         (module, name)
-        for module in CHILD_SIDE & modules().keys()
+        for module in modules()
+        if within(module, CHILD_SIDE)
         for name in reached(module)
         if name.startswith("mainspring.engines.")
     )
 
 
 def test_the_child_of_a_worker_neither_claims_nor_settles() -> None:
-    for module in CHILD_SIDE & modules().keys():
-        for node in ast.walk(modules()[module]):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                verb = node.func.attr
-                assert verb not in {"exchange", "claim", "reclaim", "heartbeat"}, (
-                    f"{module}:{node.lineno} calls {verb}"
-                )
-
-
-def test_the_worker_does_not_know_the_app() -> None:
-    assert not offences(
-        (module, name)
-        for module, name in edges()
-        if within(module, {"mainspring.worker"}) and within(name, {"mainspring.app"})
-    )
+    for module, tree in modules().items():
+        if within(module, CHILD_SIDE):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    verb = node.func.attr
+                    assert verb not in {"exchange", "claim", "reclaim", "heartbeat"}, (
+                        f"{module}:{node.lineno} calls {verb}"
+                    )
 
 
 def test_nothing_knows_the_edge_of_the_library_but_itself() -> None:
@@ -429,7 +418,7 @@ def loaded() -> set[str]:
 def test_importing_the_library_loads_neither_worker_nor_engine_nor_command_line(
     loaded: set[str],
 ) -> None:
-    late = EDGE | {"mainspring.worker", "mainspring.engines.sqlite", "mainspring.client"}
+    late = EDGE | {WORKER, "mainspring.engines.sqlite", "mainspring.client"}
     assert sorted(name for name in loaded if within(name, late)) == []
 
 

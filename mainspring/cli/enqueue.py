@@ -65,6 +65,8 @@ def time(value: str) -> datetime:
 @click.option("--priority", type=int, help="-100 to 100, higher goes first.")
 @click.option("--delay", type=duration, help='How long to wait at least, such as "5m".')
 @click.option("--at", "run_at", type=time, help="When, with its offset from UTC.")
+@click.option("--max-retries", type=int, help="Executions after the first, if that one fails.")
+@click.option("--key", help="What the job belongs to, such as a customer.")
 @click.option("--unique", metavar="KEY", help="Only if no unended job holds this key.")
 @click.option("--label", help="What people should read.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be repeated.")

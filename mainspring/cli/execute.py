@@ -52,7 +52,7 @@ def work(
     MAINSPRING_TASK and others, its stdout is the result. Exit code 0: completed; 65: failed for
     good; 75: try later; any other: failed.
     """
-    from mainspring.worker.command import Command
+    from mainspring.worker.programs.command import Command
     from mainspring.worker.worker import Worker
 
     settings = place.configuration(queues=queue or None, **arguments)

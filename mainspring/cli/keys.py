@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec.structs import asdict
@@ -10,11 +10,7 @@ from msgspec.structs import asdict
 from mainspring.cli.options import Place, command, duration
 from mainspring.cli.tables import local_time, table, utc
 from mainspring.durations import moment
-from mainspring.errors import InvalidArguments
 from mainspring.keys import GIVEN, Key
-
-if TYPE_CHECKING:
-    from mainspring.app import Mainspring
 
 
 @click.group()
@@ -50,7 +46,6 @@ def _create(
     Prints the key, which cannot be shown again: the store keeps no more than a digest of it.
     """
     with place.app(new=True) as app:
-        refuse_servers(app)
         made = app.keys.create(name, permissions, only=only, expires=expires)
     place.answer(_as_json(made) | {"key": made.key}, made.key)
     if not place.as_json:
@@ -61,7 +56,6 @@ def _create(
 def _list(place: Place) -> None:
     """List all keys, the newest first."""
     with place.app() as app:
-        refuse_servers(app)
         found = app.keys.list()
     place.answer([_as_json(key) for key in found], lambda: _listed(found))
 
@@ -71,7 +65,6 @@ def _list(place: Place) -> None:
 def _revoke(place: Place, ids: Sequence[str]) -> None:
     """Let nobody in by these keys any more; servers hear of it within 5 seconds."""
     with place.app() as app:
-        refuse_servers(app)
         gone = [app.keys.revoke(id) for id in ids]
     place.answer([_as_json(key) for key in gone], "\n".join(f"revoked {key.name}" for key in gone))
 
@@ -79,14 +72,6 @@ def _revoke(place: Place, ids: Sequence[str]) -> None:
 keys.add_command(_create, "create")
 keys.add_command(_list, "list")
 keys.add_command(_revoke, "revoke")
-
-
-def refuse_servers(app: "Mainspring") -> None:
-    """`InvalidArguments` if the store is behind a server, which shows these entries to nobody."""
-    if app.url.startswith(("http://", "https://")):
-        raise InvalidArguments(
-            f"--url: expected the store itself, where its server runs, got the server {app.url}"
-        )
 
 
 def _listed(found: Sequence[Key]) -> str:

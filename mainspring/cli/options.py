@@ -104,7 +104,7 @@ class Place:
 
 def load_app(settings: Configuration, source: str) -> "Mainspring":
     """The user's app. Whatever importing it raises becomes one line."""
-    from mainspring.worker.child import load as load_program
+    from mainspring.worker.child.process import load as load_program
 
     add_here()
     with blame("app", settings):

@@ -182,7 +182,8 @@ def attended(
 ) -> Iterator[None]:
     """For the block, tell of these workers whoever is to know: probes, the service manager; and
     call `reload` when their code changes."""
-    from mainspring.worker import health, systemd, watch
+    from mainspring.worker import watch
+    from mainspring.worker.probes import health, systemd
 
     with ExitStack() as stack:
         if settings.health:

@@ -60,7 +60,8 @@ class TaskError(Struct, frozen=True, rename="camel"):
 
 
 class Task(Struct, frozen=True, rename="camel"):
-    """A job as it stood when it was asked for."""
+    """A job as it stood when it was asked for. A key that may not read is not told what is in it:
+    neither `payload` nor `result`, reasons, notes, labels, tags or headers."""
 
     id: UUID
     number: int

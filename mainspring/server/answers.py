@@ -69,19 +69,31 @@ class ErrorShown(Shown, frozen=True, kw_only=True):
     timestamp: int
 
 
-class TaskShown(Shown, frozen=True, kw_only=True):
-    """A job. `payload` and `result` are JSON values, or `{"base64": ...}` where they are bytes."""
+class TaskStanding(Shown, frozen=True, kw_only=True):
+    """A job to those who may not read: what it is and where it stands, nothing of what is in it."""
 
     id: str
     number: int
     type: str
     status: State
-    reason: str | None
     queue: str
-    payload: Raw
     priority: int
     attempts: int
     max_attempts: int
+    cancel_requested: bool
+    created_at: int
+    updated_at: int
+    due_at: int | None
+    started_at: int | None
+    completed_at: int | None
+    expires_at: int | None
+
+
+class TaskShown(TaskStanding, frozen=True, kw_only=True):
+    """A job. `payload` and `result` are JSON values, or `{"base64": ...}` where they are bytes."""
+
+    reason: str | None
+    payload: Raw
     timeout: int | None
     retry_delay: int
     retry_backoff: str
@@ -90,13 +102,6 @@ class TaskShown(Shown, frozen=True, kw_only=True):
     result: Raw | None
     error: ErrorShown | None
     worker_id: str | None
-    cancel_requested: bool
-    created_at: int
-    updated_at: int
-    due_at: int | None
-    started_at: int | None
-    completed_at: int | None
-    expires_at: int | None
     execution_time: int | None
     key: str | None
     unique: str | None
@@ -145,6 +150,12 @@ def task(job: Record) -> TaskShown:
         headers=job.headers,
         depends_on=tuple(map(named, job.parents)) if job.parents else (),
     )
+
+
+def standing(job: Record) -> TaskStanding:
+    """The same to those who may not read."""
+    shown = task(job)
+    return TaskStanding(**{name: getattr(shown, name) for name in TaskStanding.__struct_fields__})
 
 
 class QueueShown(Shown, frozen=True, kw_only=True):
@@ -267,6 +278,20 @@ class TasksTold(Shown, frozen=True, kw_only=True):
 
     success: bool = True
     tasks: Sequence[TaskShown]
+
+
+class StandingTold(Shown, frozen=True, kw_only=True):
+    """Where one job stands."""
+
+    success: bool = True
+    task: TaskStanding
+
+
+class StandingsTold(Shown, frozen=True, kw_only=True):
+    """Where several jobs stand."""
+
+    success: bool = True
+    tasks: Sequence[TaskStanding]
 
 
 class TasksPage(TasksTold, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.options import texts
+from mainspring.server.audit import AuditRoutes
 from mainspring.server.events import EventRoutes
 from mainspring.server.guard import Guard
 from mainspring.server.health import HealthRoutes
@@ -63,6 +64,7 @@ def routes_over(service: Service, *, synap: bool = False) -> list[BaseRoute]:
         TopicRoutes,
         WorkerRoutes,
         KeyRoutes,
+        AuditRoutes,
         HealthRoutes,
     )
     told: list[BaseRoute] = [route for noun in nouns for route in noun(service).routes()]

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,9 @@ RENEWED = 2.0
 
 STALE = 4.0
 """Seconds after which nothing that is known of keys is believed."""
+
+LOOKED = 1.0
+"""Seconds after which it is looked again whether those who wait may go on."""
 
 MOST_KNOWN = 10_000
 
@@ -44,6 +48,8 @@ class Keyring:
         self._known: dict[str, Known] = {}
         self._renewals: dict[str, asyncio.Task[Known]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting: dict[Caller, set[Callable[[], object]]] = {}
+        self._guarding = False
 
     def idle(self) -> bool:
         """Whether it is known that nobody needs a key."""
@@ -77,6 +83,33 @@ class Keyring:
             return caller is NOBODY or not (self._needed or await self._has_become_needed())
         except (Problem, MainspringError):
             return True
+
+    @contextmanager
+    def on_end(self, caller: Caller, call: Callable[[], object]) -> Iterator[None]:
+        """Within it, `call` is made once the caller would not be let in any more."""
+        calls = self._waiting.setdefault(caller, set())
+        calls.add(call)
+        if not self._guarding:
+            self._guarding = True
+            self._beside(self._guard())
+        try:
+            yield
+        finally:
+            calls.discard(call)
+
+    async def _guard(self) -> None:
+        """Runs while somebody waits, and looks once for all who have the same key."""
+        try:
+            while self._waiting:
+                await asyncio.sleep(LOOKED)
+                for caller, calls in list(self._waiting.items()):
+                    if not calls:
+                        del self._waiting[caller]
+                    elif not await self.holds(caller):
+                        for call in list(calls):
+                            call()
+        finally:
+            self._guarding = False
 
     async def _has_become_needed(self) -> bool:
         """Whether there is a key by now. Once there is one, none is enough no more."""

@@ -14,8 +14,8 @@ from mainspring.keys import Key, NewKey, Permission
 from mainspring.server import asked
 from mainspring.server.answers import MILLISECOND, Shown, answer
 from mainspring.server.callers import caller_of
+from mainspring.server.narrow import everything
 from mainspring.server.paths import admin, path
-from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.service import Service
 from mainspring.server.wishes import Span, span
@@ -62,7 +62,8 @@ WISH = Decoder(KeyWish)
 
 
 class KeyRoutes:
-    """What can be asked of keys, by those whose own is for everything."""
+    """What can be asked of keys, by those whose own is for everything: who may use some names only
+    would give itself all others with a new one."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -81,13 +82,13 @@ class KeyRoutes:
 
     async def all(self, request: Request) -> Response:
         """All keys, the newest first, those that hold no more among them."""
-        _require_everything(request)
+        everything(caller_of(request))
         keys = await self._service.ask(self._keys.list)
         return answer(KeysTold(keys=[shown(key) for key in keys]))
 
     async def create(self, request: Request) -> Response:
         """Make a key. What its holder has to show is told in this answer, and never again."""
-        _require_everything(request)
+        everything(caller_of(request))
         wish = await asked.body(request, WISH)
         expires = None if wish.expires is UNSET else span(wish.expires)
         made: NewKey = await self._service.ask(
@@ -99,7 +100,7 @@ class KeyRoutes:
 
     async def revoke(self, request: Request) -> Response:
         """Let nobody in by this key any more."""
-        _require_everything(request)
+        everything(caller_of(request))
         gone = await self._service.ask(self._keys.revoke, request.path_params["id"])
         changed(request, after=shown(gone))
         return answer(KeyTold(key=shown(gone)))
@@ -121,10 +122,3 @@ def shown(key: Key) -> KeyShown:
 
 def _ms(when: datetime | None) -> int | None:
     return None if when is None else moment(when) // MILLISECOND
-
-
-def _require_everything(request: Request) -> None:
-    """Who may use some names only would give itself all others with a new key."""
-    if only := caller_of(request).only:
-        detail = f"expected a key for all names, got one for {', '.join(only)} only"
-        raise Problem(403, "forbidden", detail)

@@ -350,7 +350,7 @@ class MessageRoutes:
         if record.token is None or said.consumer not in (UNSET, record.worker):
             stands = f"held by {record.worker}" if record.token is not None else record.state
             raise LeaseLost(f"message {said.message_id} is not held: it is {stands}")
-        return receipt(record.number, record.token)
+        return receipt(queue, record.number, record.token)
 
 
 def _named(request: Request) -> str:

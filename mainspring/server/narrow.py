@@ -27,6 +27,13 @@ def permit(caller: Caller, name: str, what: str = "a queue") -> None:
         raise Problem(403, "forbidden", f"expected {what} called {expected}, got {name!a}")
 
 
+def everything(caller: Caller) -> None:
+    """A `Problem` unless the caller may use all names."""
+    if caller.only:
+        detail = f"expected a key for all names, got one for {', '.join(caller.only)} only"
+        raise Problem(403, "forbidden", detail)
+
+
 def known_queue(request: Request) -> str:
     """The name of the queue in the path; one that the caller may not use is not there."""
     name = text(request.path_params["name"], "queue")

@@ -37,6 +37,7 @@ from mainspring.store import (
     Counts,
     Exchanged,
     Grant,
+    Health,
     Line,
     Minute,
     Note,
@@ -48,9 +49,12 @@ from mainspring.store import (
     Traffic,
     Wanted,
 )
-from mainspring.worker.verdict import lost
+from mainspring.worker.crew.verdict import lost
 
 T = TypeVar("T")
+
+LEAST_SCANNED = 100
+"""Entries that are read at once, lest few among many cost a call each."""
 
 CUT_OFF = "its lease ended: the worker that held it is gone or was cut off"
 
@@ -152,6 +156,11 @@ class Seen:
             self._store.exchange([decide(job, Lost(lost(job, CUT_OFF))) for job in others], now=now)
         return self._mine_of(jobs)
 
+    def upkeep(self, limit: int = 1000, *, now: Now | None = None) -> int:
+        """Whether to call again, and not how much was done for others."""
+        touched = self._store.upkeep(limit, now=now)
+        return limit if touched >= limit else 0
+
     def held(self, tokens: Sequence[int]) -> list[Claimed]:
         return _told(lambda: self._store.held(tokens), self._mine_of)
 
@@ -172,6 +181,11 @@ class Seen:
     def _change(self, select: Select, verb: Callable[[Select], Changed]) -> Changed:
         mine = self._selected(select)
         return Changed() if mine is None else verb(mine)
+
+    def check(self) -> list[str]:
+        """Whether something is broken; what it is may be somebody else's."""
+        wrong = self._store.check()
+        return ["something is broken: a key for all names is told what"] if wrong else []
 
     def configure(self, queue: str, settings: Settings) -> QueueInfo:
         permit(self._caller, queue)
@@ -226,6 +240,10 @@ class Seen:
 
     def traffic(self, queue: str) -> Traffic:
         return self._store.traffic(queue) if self._knows(queue) else Traffic()
+
+    def health(self) -> Health:
+        """How large it all is, and what goes wrong in it, is told to who may use all names."""
+        return replace(self._store.health(), warnings=(), figures={})
 
     # --- topics -----------------------------------------------------------------------------
 
@@ -294,11 +312,11 @@ class Seen:
     ) -> list[Cell]:
         """Fewer than `limit` means the end, so pages are read until there are as many."""
         found: list[Cell] = []
-        after = max(after, BEHIND_OWN)
+        after, most = max(after, BEHIND_OWN), max(limit, LEAST_SCANNED)
         while len(found) < limit:
-            page = self._store.kv_scan(prefix, after=after, limit=limit, now=now)
+            page = self._store.kv_scan(prefix, after=after, limit=most, now=now)
             found += [cell for cell in page if self._has(cell.key)]
-            if len(page) < limit:
+            if len(page) < most:
                 break
             after = page[-1].key
         return found[:limit]

@@ -1,8 +1,8 @@
 """Serve: an app over HTTP on one socket, in this process, until it is told to stop."""
 
+import asyncio
 import gc
 import socket
-import ssl
 from collections.abc import Iterator
 from types import FrameType
 
@@ -12,9 +12,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from mainspring.app import Mainspring
 from mainspring.errors import ConfigError
 from mainspring.server.application import over
+from mainspring.server.certificates import Renewal
 from mainspring.server.protocol import Connection
 from mainspring.server.service import Service
-from mainspring.server.terms import Terms, Tls, is_loopback
+from mainspring.server.terms import Terms, is_loopback
 
 GRACE = 10
 """Seconds that answers may take after the first signal; who only waits is answered at once."""
@@ -87,26 +88,6 @@ def address_of(listener: socket.socket, terms: Terms) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """TLS 1.2 or newer, with these files; `ConfigError` if they are not what they must be."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ValueError) as error:
-        files = tls.cert if tls.key is None else f"{tls.cert} and {tls.key}"
-        wanted = "a certificate and its key, in PEM"
-        raise ConfigError(f"tls_cert: expected {wanted}, in {files}: {error}") from None
-    if tls.client_ca is not None:
-        try:
-            context.load_verify_locations(tls.client_ca)
-        except (OSError, ValueError) as error:
-            wanted = f"certificates, in PEM, in {tls.client_ca}"
-            raise ConfigError(f"tls_client_ca: expected {wanted}: {error}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
 def serve(app: Mainspring, listener: socket.socket, terms: Terms) -> None:
     """Answer requests until SIGTERM or SIGINT; the second signal waits for no answer."""
     refuse_to_be_open(app, listener, terms)
@@ -139,8 +120,14 @@ class HttpServer(Server):
             timeout_graceful_shutdown=GRACE,
         )
         config.load()
-        config.ssl = None if terms.tls is None else tls_context(terms.tls)
+        self._renewal = None if terms.tls is None else Renewal(terms.tls)
+        config.ssl = None if self._renewal is None else self._renewal.context
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._renewal is not None:
+            self._renewal.watch(asyncio.get_running_loop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

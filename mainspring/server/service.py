@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import Request
 
 from mainspring.app import Mainspring
-from mainspring.server.callers import ASKING
+from mainspring.server.callers import ASKING, caller_of
 from mainspring.server.problems import SOON, Problem
 from mainspring.server.terms import MOST_WAITS
 
@@ -83,10 +83,12 @@ class Service:
             self._on_close.discard(call)
 
     async def left(self, request: Request) -> None:
-        """Return when there is nobody left to answer: the client has gone, or the server stops."""
+        """Return when there is nobody left to answer: the client has gone, its key holds no more,
+        or the server stops."""
         gone = asyncio.ensure_future(_gone(request))
+        over = request.app.keyring.on_end(caller_of(request), gone.cancel)
         try:
-            with self.on_close(gone.cancel):
+            with self.on_close(gone.cancel), over:
                 if not self.stopping:
                     await asyncio.wait((gone,))
         finally:

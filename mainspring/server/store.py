@@ -4,7 +4,8 @@ Arguments and answers are msgpack, as `mainspring.verbs` makes them of the contr
 problem documents as everywhere else.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -21,15 +22,18 @@ from mainspring.server import admitted, asked
 from mainspring.server.answers import answer
 from mainspring.server.callers import caller_of
 from mainspring.server.narrow import hiding_holders
+from mainspring.server.pages import page, weight
 from mainspring.server.paths import Endpoint, Operation, holder, path
 from mainspring.server.problems import Problem
 from mainspring.server.recorder import changed
 from mainspring.server.seen import Seen, seen_by
 from mainspring.server.service import Service
 from mainspring.verbs import (
+    CUT,
     HINT,
     LARGEST_CALL,
     MEDIA_TYPE,
+    MOST_LISTED,
     PROTOCOL,
     STILL,
     VERBS,
@@ -55,6 +59,13 @@ PERMISSIONS = {
 
 LOOKING = frozenset({"dump", "check"})
 """What only those may ask who may do all, and changes nothing."""
+
+LISTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], int]]] = {
+    "find": (attrgetter("number"), weight),
+    "dump": (attrgetter("number"), lambda each: len(each.job.payload) + len(each.result or b"")),
+    "kv_scan": (attrgetter("key"), lambda cell: len(cell.value)),
+}
+"""Verbs that list what may be large: where each thing is, and how many bytes are in it."""
 
 MUCH = 50_000
 """Bytes of jobs that are looked at on a thread, lest other requests wait for it."""
@@ -143,6 +154,8 @@ class StoreRoutes:
         if PERMISSIONS[verb.name] is Permission.ADMIN:
             changed(request, after=_noted(arguments))
         do = seen_by(caller_of(request), self._app.store, verb.name)
+        if verb.name in LISTS:
+            return _listed(do, arguments, *LISTS[verb.name])
         positional = [arguments.pop(name) for name in verb.positional]
         try:
             return _told(do(*positional, **arguments))
@@ -157,7 +170,7 @@ class StoreRoutes:
         except (ValueError, RecursionError) as error:
             raise Problem(400, "invalid-msgpack", f"expected msgpack: {misfit(error)}") from None
         if not self._service.trusts_callers:
-            admitted.arguments(arguments, self._app.max_payload)
+            admitted.arguments(verb.name, arguments, self._app.max_payload)
         return arguments
 
 
@@ -176,8 +189,24 @@ def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
     return noted
 
 
-def _told(value: object) -> Response:
-    return Response(encode(value), media_type=MEDIA_TYPE)
+def _listed(
+    do: Callable[..., list[Any]],
+    arguments: dict[str, Any],
+    place: Callable[[Any], Any],
+    size: Callable[[Any], int],
+) -> Response:
+    """As much of a list as fits into one answer."""
+    after, limit = arguments.pop("after"), arguments.pop("limit")
+
+    def read(after: Any, most: int) -> list[Any]:
+        return do(**arguments, after=after, limit=most)
+
+    found, more = page(read, after, min(limit, MOST_LISTED), place, size)
+    return _told(found, CUT if more and len(found) < limit else 200)
+
+
+def _told(value: object, status: int = 200) -> Response:
+    return Response(encode(value), status, media_type=MEDIA_TYPE)
 
 
 def _partly(error: PartlyUnavailable) -> Response:

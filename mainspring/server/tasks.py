@@ -1,6 +1,7 @@
 """The routes of jobs: `/tasks`."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
@@ -14,14 +15,18 @@ from starlette.routing import Route
 from mainspring.durations import SECOND, microseconds
 from mainspring.errors import InvalidArguments, InvalidState, UnknownJob
 from mainspring.job import FINAL, Record, Select, State
+from mainspring.keys import Permission
 from mainspring.operations import Affected, select
 from mainspring.server import asked
 from mainspring.server.answers import (
     Shown,
+    StandingsTold,
+    StandingTold,
     TasksPage,
     TasksTold,
     TaskTold,
     answer,
+    standing,
     task,
     tasks_page,
 )
@@ -75,7 +80,8 @@ class Gone(Shown, frozen=True, kw_only=True):
     message: str = "Task deleted"
 
 
-Created: TypeAlias = TaskTold | TasksTold
+Told: TypeAlias = TaskTold | StandingTold
+Created: TypeAlias = Told | TasksTold | StandingsTold
 TASK, GONE = {200: TaskTold}, {200: Gone}
 PAGE, WAIT, REASON = asked.Query(Page), asked.Query(Wait), Decoder(Reason)
 
@@ -97,7 +103,9 @@ class TaskRoutes:
                 GET=read(self.find, query=Page, answers={200: TasksPage}),
             ),
             path(one, GET=read(self.get, answers=TASK), DELETE=admin(self.delete, answers=GONE)),
-            path(f"{one}/cancel", POST=enqueue(self.cancel, body=Reason | None, answers=TASK)),
+            path(
+                f"{one}/cancel", POST=enqueue(self.cancel, body=Reason | None, answers={200: Told})
+            ),
             path(f"{one}/replay", POST=admin(self.replay, answers=TASK)),
             path(f"{one}/wait", GET=read(self.wait, query=Wait, answers=TASK)),
         ]
@@ -109,11 +117,12 @@ class TaskRoutes:
         key, only = idempotency_key(request), caller_of(request).only
         found = await stored(self._service, request, jobs(wishes, self._app.tasks, key, only))
         new = not all(job.repeated or job.duplicate for job in found)
-        shown = [task(job.record) for job in found]
+        status, caller = 201 if new else 200, caller_of(request)
+        records = [job.record for job in found]
         if not isinstance(asked_for, Wish):
-            return answer(TasksTold(tasks=shown), 201 if new else 200)
-        place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{shown[0].id}"}
-        return answer(TaskTold(task=shown[0]), 201 if new else 200, place)
+            return answer(_all_told(records, caller), status)
+        place = {"Location": f"{request.scope.get('root_path', '')}/tasks/{found[0].id}"}
+        return answer(_told(records[0], caller), status, place)
 
     async def find(self, request: Request) -> Response:
         """A page of jobs."""
@@ -194,7 +203,7 @@ class TaskRoutes:
                 ended = end.done()
                 end.cancel()
         if ended and not isinstance(end.exception(), TimeoutError):
-            return _answered(there(caller_of(request), id, end.result()))
+            return _answered(there(caller_of(request), id, end.result()), request)
         return await self._shown(request, id)
 
     async def _changed(self, request: Request, id: UUID, done: Affected) -> Response:
@@ -203,7 +212,7 @@ class TaskRoutes:
         return await self._shown(request, id)
 
     async def _shown(self, request: Request, id: UUID) -> Response:
-        return _answered(await self._record(request, id))
+        return _answered(await self._record(request, id), request)
 
     async def _record(self, request: Request, id: UUID) -> Record:
         [record] = await self._service.ask(self._app.store.get, [id.bytes])
@@ -217,8 +226,21 @@ class TaskRoutes:
         return id
 
 
-def _answered(record: Record) -> Response:
-    return answer(TaskTold(task=task(record)))
+def _answered(record: Record, request: Request) -> Response:
+    return answer(_told(record, caller_of(request)))
+
+
+def _told(record: Record, caller: Caller) -> Told:
+    """The job, as far as the caller may see what is in it."""
+    if caller.may(Permission.READ):
+        return TaskTold(task=task(record))
+    return StandingTold(task=standing(record))
+
+
+def _all_told(records: Sequence[Record], caller: Caller) -> TasksTold | StandingsTold:
+    if caller.may(Permission.READ):
+        return TasksTold(tasks=list(map(task, records)))
+    return StandingsTold(tasks=list(map(standing, records)))
 
 
 def id_of(request: Request) -> UUID:

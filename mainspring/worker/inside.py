@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from mainspring.worker.host import INSIDE, Host
-from mainspring.worker.program import Program
-from mainspring.worker.station import Departure, Desk, Station
-from mainspring.worker.wire import News, Order, Report, Setup, Slow, Worn
+from mainspring.worker.child.host import INSIDE, Host
+from mainspring.worker.child.program import Program
+from mainspring.worker.crew.station import Departure, Desk, Station
+from mainspring.worker.link.wire import News, Order, Report, Setup, Slow, Worn
 
 log = logging.getLogger("mainspring")
 

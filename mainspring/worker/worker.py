@@ -25,20 +25,20 @@ from mainspring.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from mainspring.settings import cores
 from mainspring.sizes import MB, TB, Size, in_bytes
 from mainspring.store import Store
-from mainspring.worker import vitals
-from mainspring.worker.children import Children, Family
-from mainspring.worker.command import Command
-from mainspring.worker.dealer import Crew
-from mainspring.worker.identity import Identity, Phase
+from mainspring.worker.child.program import Program
+from mainspring.worker.control.dealer import Crew
+from mainspring.worker.control.identity import Identity, Phase
+from mainspring.worker.control.pump import Pump
+from mainspring.worker.crew.children import Children, Family
+from mainspring.worker.crew.member import Lifespan
+from mainspring.worker.crew.scaling import Scaling
 from mainspring.worker.inside import Inside
-from mainspring.worker.member import Lifespan
-from mainspring.worker.program import Program
-from mainspring.worker.programs import Programs
-from mainspring.worker.pump import Pump
-from mainspring.worker.scaling import Scaling
+from mainspring.worker.link.wire import Setup
+from mainspring.worker.probes import vitals
+from mainspring.worker.probes.vitals import Sign
+from mainspring.worker.programs.command import Command
+from mainspring.worker.programs.place import Programs
 from mainspring.worker.signals import heard
-from mainspring.worker.vitals import Sign
-from mainspring.worker.wire import Setup
 
 SHORTEST_LEASE = 200_000
 """Microseconds."""
@@ -393,7 +393,7 @@ async def _in_thread(call: Callable[[], None]) -> None:
 def _is_child() -> bool:
     """Whether this process was started to run jobs."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return spec is not None and spec.name == "mainspring.worker.child"
+    return spec is not None and spec.name == "mainspring.worker.child.process"
 
 
 def _check(what: str, value: Any, most: int, least: int = 1) -> None:

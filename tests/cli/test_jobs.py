@@ -41,11 +41,16 @@ def test_enqueue_takes_the_payload_from_standard_input(
     assert app.get(out.split()[-1]).payload == {"n": 6}
 
 
-def test_enqueue_knows_delay_moment_unique_label_and_tags(cli: Cli, app: Mainspring) -> None:
+def test_enqueue_knows_what_is_said_of_one_job(cli: Cli, app: Mainspring) -> None:
     later = app.get(enqueue(cli, "--delay", "5m", "--label", "Sums", "--tag", "a", "--tag", "b"))
     assert (later.state, later.label, later.tags) == (State.SCHEDULED, "Sums", ("a", "b"))
     assert app.get(enqueue(cli, "--at", "2140-01-01T00:00:00+00:00")).state == State.SCHEDULED
     assert enqueue(cli, "--unique", "only") == enqueue(cli, "--unique", "only")
+    often = app.get(enqueue(cli, "--max-retries", "7", "--key", "customer 7"))
+    assert (often.record.policy.retry.max_retries, often.key) == (7, "customer 7")
+    refused = cli(*AT, "enqueue", "--type", "double", "--max-retries", "-1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "max_retries" in refused.err
 
 
 def test_enqueue_that_waits_tells_the_result(cli: Cli, app: Mainspring) -> None:

@@ -6,7 +6,6 @@ from mainspring import Mainspring
 from mainspring.audit import Deed
 from mainspring.keys import WRITTEN
 from tests.cli.conftest import URL, Cli
-from tests.server.conftest import Running
 
 KEYS = ("--url", URL, "keys")
 
@@ -89,14 +88,3 @@ def test_the_audit_tells_what_was_changed(cli: Cli, app: Mainspring) -> None:
     assert [each["after"] for each in told] == [{"paused": True}] * 3
     assert told[0]["at"].endswith("Z")
     assert cli(*audit, "--since", "0s").out == "none\n"
-
-
-def test_keys_are_asked_of_the_store_itself(cli: Cli, app: Mainspring) -> None:
-    server = Running(app)
-    try:
-        for words in (("keys", "list"), ("keys", "create", "n", "read"), ("audit",)):
-            said = cli("--url", f"http://127.0.0.1:{server.port}", *words)
-            assert (said.code, said.out) == (2, "")
-            assert "expected the store itself, where its server runs, got the server" in said.err
-    finally:
-        server.stop()

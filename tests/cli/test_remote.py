@@ -79,6 +79,44 @@ def test_a_worker_and_the_app_bring_a_key(
     assert key not in cli("doctor").out
 
 
+def test_keys_and_the_audit_are_told_over_the_network_to_who_may_do_everything(
+    cli: Cli, near: Mainspring, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--url", server.url)
+    monkeypatch.setenv("MAINSPRING_API_KEY", near.keys.create("boss", ["admin"]).key)
+    words = ("shop", "read", "enqueue", "--only", "mail*", "--expires", "90d", "--json")
+    made = cli(*at, "keys", "create", *words).json
+    assert made["key"].startswith(f"ms_{made['id']}_")
+    here, there = (
+        cli("--url", near.url, "keys", "list", "--json"),
+        cli(*at, "keys", "list", "--json"),
+    )
+    assert [each["name"] for each in there.json] == ["shop", "boss"]
+    for near_by, told in zip(here.json, there.json, strict=True):
+        assert near_by["created"][:23] == told["created"][:23]  # milliseconds cross
+        assert [near_by[name] for name in ("id", "permissions", "only")] == [
+            told[name] for name in ("id", "permissions", "only")
+        ]
+        assert made["key"] not in str(told)
+    assert cli(*at, "keys", "revoke", made["id"]).out == "revoked shop\n"
+    assert cli(*at, "keys", "revoke", "none").err == "mainspring: no key has the id 'none'\n"
+    assert cli(*at, "keys", "create", "n", "read", "--only", "[a]").code == 2
+    assert cli(*at, "pause", "mail").code == 0
+    told = [each["what"] for each in cli(*at, "audit", "--json").json]
+    assert told == [
+        "POST /keys",
+        f"DELETE /keys/{made['id']}",
+        "POST /store/configure",
+    ]
+    assert "POST /store/configure" in cli(*at, "audit", "--limit", "1").out
+    for permissions, only in ((["read", "work"], []), (["admin"], ["mail*"])):
+        monkeypatch.setenv("MAINSPRING_API_KEY", near.keys.create("k", permissions, only=only).key)
+        for command in (("keys", "list"), ("keys", "create", "n", "admin"), ("audit",)):
+            said = cli(*at, *command)
+            assert (said.code, said.out) == (78, "")
+            assert "expected a key" in said.err
+
+
 @pytest.mark.parametrize("where", ["app", "environment", "command line"])
 def test_a_worker_has_its_key_from_the_app_or_from_around_it(
     near: Mainspring, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str

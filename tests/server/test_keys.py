@@ -87,6 +87,27 @@ def test_a_key_allows_what_it_was_made_for(http: Http, app: Mainspring) -> None:
     http.told(403, "GET", "/keys", headers=reader)
 
 
+def test_who_may_not_read_is_told_where_a_job_stands_and_not_what_is_in_it(
+    http: Http, app: Mainspring
+) -> None:
+    shop, reader = (bearer(app.keys.create("k", [each]).key) for each in ("enqueue", "read"))
+    theirs = app.enqueue("echo", "private", unique="u", label="private", delay="1h")
+    wish = {"type": "echo", "payload": "own", "delay": "1h"}
+    new = http.told(201, "POST", "/tasks", json=wish, headers=shop)
+    same = http.told(200, "POST", "/tasks", json=wish | {"unique": "u"}, headers=shop)
+    [one] = http.told(200, "POST", "/tasks", json=[wish | {"unique": "u"}], headers=shop)["tasks"]
+    path = f"/tasks/{theirs.id}"
+    said = {"reason": "private"}
+    gone = http.told(200, "POST", f"{path}/cancel", json=said, headers=shop)
+    assert one["id"] == same["task"]["id"] == str(theirs.id)
+    assert gone["task"]["status"] == "cancelled"
+    whole = http.told(200, "GET", path, headers=reader)["task"]
+    assert whole["payload"] == "private"
+    for told in (new["task"], same["task"], one, gone["task"]):
+        assert told.keys() < whole.keys()
+        assert "private" not in str(told)
+
+
 def test_a_key_ends_when_it_was_to_end(http: Http, app: Mainspring) -> None:
     short = app.keys.create("short", ["read"], expires="1s")
     http.told(200, "GET", "/tasks", headers=bearer(short.key))
@@ -122,6 +143,26 @@ def test_a_stream_ends_with_the_key_it_was_begun_by(http: Http, app: Mainspring)
         until(lambda: http.get("/tasks", headers=bearer(reader.key)).status_code == 401)
         job.cancel()
         assert "event: state" not in lines
+
+
+def test_a_wait_ends_soon_after_the_key_it_was_begun_by(
+    http: Http, app: Mainspring, server: Running, admin: str
+) -> None:
+    waiter = app.keys.create("w", ["read", "work"])
+    job = app.enqueue("echo", delay="1h")
+    asked: list[Any] = [
+        ("GET", f"/tasks/{job.id}/wait?timeout=90", {}),
+        ("POST", "/queues/mail/consume", {"json": {"timeout": 90}}),
+    ]
+    with ThreadPoolExecutor() as others:
+        waits = [
+            others.submit(http.told, 401, *what, headers=bearer(waiter.key), timeout=100, **more)
+            for *what, more in asked
+        ]
+        until(lambda: server.service.waiters == len(asked))
+        app.keys.revoke(waiter.id)
+        for wait in waits:
+            assert wait.result(30)["type"].endswith(":unauthorized")
 
 
 def test_who_waits_for_a_message_takes_none_once_its_key_is_revoked(

@@ -1,7 +1,9 @@
 """What is written down: who asked for what, and who changed what; and what never is."""
 
+import asyncio
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -105,6 +107,32 @@ def test_each_change_leaves_a_line_that_stays(
     told = lines(heard, "mainspring.audit")
     assert [line["what"] for line in told] == [deed.what for deed in deeds]
     assert told[1]["before"] == deeds[1].before
+
+
+def test_the_audit_is_told_in_pages_here_and_at_the_other_end(
+    http: Http, server: Running, app: Mainspring
+) -> None:
+    began = datetime.now(UTC)
+    for name in ("a", "b", "c"):
+        http.told(200, "POST", f"/queues/{name}/pause")
+    page = http.told(200, "GET", "/audit?since=1m&limit=2")
+    assert [deed["what"] for deed in page["deeds"]] == [
+        "POST /queues/a/pause",
+        "POST /queues/b/pause",
+    ]
+    last = http.told(200, "GET", f"/audit?limit=2&after={page['next']}")
+    assert [deed["what"] for deed in last["deeds"]] == ["POST /queues/c/pause"]
+    assert last["next"] is None
+    assert http.told(200, "GET", "/audit?since=0")["deeds"] == []
+    for wrong in ("since=soon", "limit=0", "limit=1001", "after=x", "before=1"):
+        http.told(422, "GET", f"/audit?{wrong}")
+    with Mainspring(f"http://127.0.0.1:{server.port}") as remote:
+        for when in ("1m", began - timedelta(seconds=1)):
+            here, there = list(app.audit.since(when)), list(remote.audit.since(when))
+            assert [deed.what for deed in there] == [deed.what for deed in here]
+            assert abs(there[0].at - here[0].at) < timedelta(milliseconds=1)
+        made = asyncio.run(remote.keys.acreate("n", ["read"], expires="1h"))
+        assert [key.id for key in remote.keys.list()] == [made.id]
 
 
 def test_a_change_by_way_of_the_store_leaves_its_arguments(

@@ -127,9 +127,15 @@ def test_a_receipt_is_good_for_one_delivery_and_an_id_for_whoever_holds_it(http:
 def test_a_message_of_another_queue_is_not_there(http: Http) -> None:
     told = publish(http)
     [message] = consume(http)
-    http.told(404, "POST", "/queues/other/ack", json={"messageId": told["messageId"]})
-    http.told(409, "POST", "/queues/other/nack", json={"receipt": message["receipt"]})
     http.told(404, "POST", f"{QUEUE}/ack", json={"messageId": str(uuid4())})
+    unknown = f"{message['number']}-{0:016x}"
+    for verb, more in (("ack", {}), ("nack", {}), ("release", {}), ("extend", {"ackDeadline": 9})):
+        path = f"/queues/other/{verb}"
+        http.told(404, "POST", path, json={"messageId": told["messageId"]} | more)
+        lost = http.told(409, "POST", path, json={"receipt": message["receipt"]} | more)
+        assert lost == http.told(409, "POST", path, json={"receipt": unknown} | more)
+    assert stats(http)["inFlight"] == 1
+    http.told(200, "POST", f"{QUEUE}/ack", json={"receipt": message["receipt"]})
 
 
 def test_a_message_whose_deadline_passes_is_delivered_again(http: Http) -> None:

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
 from mainspring import ConfigError, Mainspring
+from mainspring.server import certificates
+from mainspring.server.certificates import tls_context
 from mainspring.server.guard import HEADERS, POLICY, Guard
 from mainspring.server.problems import Problem
 from mainspring.server.rates import MOST_BUCKETS, Rates, source
-from mainspring.server.serve import tls_context
 from mainspring.server.service import Service
 from mainspring.server.terms import Rate, Terms, Tls
 from tests.server.conftest import PROBLEM, Http, Running, asked_of, until
@@ -80,6 +82,33 @@ def test_clients_may_have_to_show_a_certificate(app: Mainspring) -> None:
             http.told(200, "GET", "/tasks")
         with client(running, verify=trust()) as http, pytest.raises(httpx.TransportError):
             http.get("/tasks")
+
+
+def test_a_renewed_certificate_is_taken_and_one_that_cannot_be_used_is_told(
+    app: Mainspring,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(certificates, "LOOK", 0.02)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    copy(SERVER["cert"], cert)
+    copy(SERVER["key"], key)
+
+    def shown() -> bytes | None:
+        with (
+            socket.create_connection(("127.0.0.1", running.port)) as plain,
+            trust().wrap_socket(plain, server_hostname="127.0.0.1") as line,
+        ):
+            return line.getpeercert(binary_form=True)
+
+    with serving(app, tls=Tls(cert=str(cert), key=str(key))) as running:
+        first = shown()
+        copy(FILES / "client.pem", cert)  # its key is still to come
+        until(lambda: "cannot be used" in caplog.text)
+        assert shown() == first
+        copy(FILES / "client.key", key)
+        until(lambda: shown() != first)
 
 
 @pytest.mark.parametrize(

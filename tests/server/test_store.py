@@ -2,7 +2,10 @@
 nothing is seen, whatever is asked."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +25,12 @@ from mainspring.errors import (
     UnknownDependency,
     VersionConflict,
 )
-from mainspring.job import Edge, Now, Policy, Select, State, Succeeded
+from mainspring.job import Edge, JobError, Now, Policy, Select, State, Succeeded
 from mainspring.lifecycle import decide
 from mainspring.posts import NewPost
 from mainspring.retry import Backoff
 from mainspring.server.store import PERMISSIONS
-from mainspring.store import Claim, Grant, Presence, Settings, Traffic, Wanted
+from mainspring.store import Claim, Grant, Note, Presence, Settings, Traffic, Wanted
 from mainspring.verbs import VERBS, encode
 from tests.contract.stage import ids, new
 from tests.server.conftest import Http, Running, asked_of
@@ -198,19 +201,52 @@ def test_a_worker_cannot_ask_for_what_no_worker_asks_for(app: Mainspring, reach:
     store = reach("work")
     app.store.insert([new()])
     [job] = app.store.exchange([], CLAIM).jobs
-    end = decide(job, Succeeded())
+    end, me = (
+        decide(job, Succeeded()),
+        Presence(id="w", host="h", pid=1, started=1, state="running"),
+    )
+    long = JobError(attempt=1, type="E", message="x" * 200_001)
     odd: list[Callable[[], object]] = [
         lambda: store.exchange([], replace(CLAIM, grant=replace(GRANT, lease=8 * DAY))),
-        lambda: store.exchange([], replace(CLAIM, limit=10**6)),
+        lambda: store.exchange([], replace(CLAIM, limit=1001)),
+        lambda: store.exchange([replace(end, error=long)]),
+        lambda: store.heartbeat(me, [], 1, [Note(1, 7, 1, long.message)]),
+        lambda: store.heartbeat(replace(me, tasks=("x" * 1000,) * 1001), [], 1),
+        lambda: store.reclaim(GRANT, 1001),
         lambda: store.exchange([replace(end, to=State.RUNNING)]),
         lambda: store.exchange([replace(end, took=-1)]),
         lambda: store.reclaim(replace(GRANT, worker="\n"), 1),
-        lambda: store.upkeep(10**9),
+        lambda: store.upkeep(1001),
     ]
     for ask in odd:
         with pytest.raises(InvalidArguments):
             ask()
     assert app.counts()["default"]["running"] == 1
+
+
+ODD_ENTRIES: list[Callable[[HttpStore], object]] = [
+    lambda store: store.kv_set([Put("", b"1")]),
+    lambda store: store.kv_set([Put("a\nb", b"1")]),
+    lambda store: store.kv_set([Put("\u20ac" * 1000, b"1")]),
+    lambda store: store.kv_set([Put("a", b"{")]),
+    lambda store: store.kv_set([Put("a", b"1", -1)]),
+    lambda store: store.kv_set([Put("a", b"1", None, -1)]),
+    lambda store: store.kv_add([Add("\0", 1)]),
+    lambda store: store.kv_add([Add("a", 2**63)]),
+    lambda store: store.kv_touch(["a"], 0),
+]
+
+
+@pytest.mark.parametrize("ask", ODD_ENTRIES)
+def test_an_entry_that_the_library_would_not_have_made_is_refused(
+    app: Mainspring, reach: Reach, ask: Callable[[HttpStore], object]
+) -> None:
+    store = reach("enqueue")
+    with pytest.raises(InvalidArguments):
+        ask(store)
+    with pytest.raises(PayloadTooLarge, match="1,000,000 bytes, got 1,000,002"):
+        store.kv_set([Put("a", b'"%b"' % (b"x" * 1_000_000))])
+    assert list(app.kv.scan()) == []
 
 
 @pytest.mark.parametrize(
@@ -362,13 +398,30 @@ def test_workers_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> No
     assert {each.id for each in app.store.workers()} == {"mine", "theirs", "all"}
 
 
+def test_of_the_whole_store_only_is_told_how_it_is_kept_and_whether_it_is_broken(
+    app: Mainspring, some: HttpStore, reach: Reach, tmp_path: Path
+) -> None:
+    all = reach("admin")
+    assert all.health().figures
+    assert replace(all.health(), figures={}, warnings=()) == replace(some.health(), warnings=())
+    app.store.insert([new(queue=THEIRS, expires=1) for _ in range(4)])
+    assert (some.upkeep(), some.check(), all.check()) == (0, [], [])
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as damaged, damaged:
+        damaged.execute("UPDATE meter SET n = n + 1 WHERE queue > 0")
+    assert THEIRS in str(all.check())
+    assert some.check() == ["something is broken: a key for all names is told what"]
+
+
 def test_entries_elsewhere_are_not_there(app: Mainspring, some: HttpStore) -> None:
     app.store.kv_set([Put("mail.a", b"1"), Put("other", b"2"), Put("mail.b", b"3")])
     assert [cell and cell.value for cell in some.kv_get(["other", "mail.a"])] == [None, b"1"]
     assert [cell.key for cell in some.kv_scan(limit=2)] == ["mail.a", "mail.b"]
     assert some.kv_touch(["other", "mail.a"], None) == [False, True]
     assert some.kv_delete(["other", "mail.a"]) == 1
-    for write in (lambda: some.kv_set([Put("other", b"")]), lambda: some.kv_add([Add("other", 1)])):
+    for write in (
+        lambda: some.kv_set([Put("other", b"1")]),
+        lambda: some.kv_add([Add("other", 1)]),
+    ):
         with pytest.raises(KeyRefused):
             write()
     assert [cell.key for cell in some.kv_scan()] == ["mail.b"]
@@ -391,8 +444,45 @@ def test_the_product_s_own_entries_cross_for_nobody(app: Mainspring, reach: Reac
     assert store.kv_get([own.key]) == [None]
     assert store.kv_delete([own.key]) == 0
     with pytest.raises(KeyRefused):
-        store.kv_set([Put(own.key, b"")])
+        store.kv_set([Put(own.key, b"1")])
     assert len(app.keys.list()) == 1
+
+
+def test_what_would_not_fit_into_one_answer_comes_in_several(
+    app: Mainspring, http: Http, reach: Reach
+) -> None:
+    large = b'"%b"' % (b"x" * 900_000)
+    app.store.insert([new(payload=large) for _ in range(12)])
+    app.store.kv_set([Put(f"k{n:02}", large) for n in range(12)])
+    store = reach("admin")
+    assert [job.number for job in store.find(Select())] == list(range(12, 0, -1))
+    assert [each.number for each in store.dump()] == list(range(1, 13))
+    assert [cell.key for cell in store.kv_scan()] == [f"k{n:02}" for n in range(12)]
+    assert [job.number for job in store.find(Select(), limit=10)] == list(range(12, 2, -1))
+    headers = {"Authorization": f"Bearer {app.keys.create('k', ['admin']).key}"}
+    headers["Content-Type"] = "application/msgpack"
+    for verb, arguments in (("find", (Select(),)), ("dump", ()), ("kv_scan", ())):
+        answer = http.post(f"/store/{verb}", content=encode(arguments), headers=headers)
+        assert answer.status_code == 206
+        assert 8_000_000 < len(answer.content) < 9_000_000
+
+
+def test_any_number_may_be_asked_for_and_a_server_tells_a_part_at_a_time(
+    app: Mainspring, http: Http, reach: Reach
+) -> None:
+    many = [new(queue=MINE) for _ in range(1010)]
+    app.store.insert([*many, new(queue=THEIRS)])
+    for store in (reach("admin"), reach("admin", only=("mail*",))):
+        assert len(store.find(Select(queues=(MINE,)), limit=10**6)) == 1010
+        assert len(store.find(Select(queues=(MINE,)), limit=1005)) == 1005
+        assert len(store.dump(limit=10**6)) >= 1010
+        found = store.get([each.id for each in many])
+        assert [each and each.id for each in found] == [each.id for each in many]
+        assert store.kv_get([f"k{n}" for n in range(250)]) == [None] * 250
+    headers = {"Authorization": f"Bearer {app.keys.create('k', ['read']).key}"}
+    headers["Content-Type"] = "application/msgpack"
+    for body in (encode(([each.id for each in many[:101]],)), encode(([b"x" * 16] * 2,))):
+        http.told(422, "POST", "/store/get", content=body, headers=headers)
 
 
 def test_what_is_named_twice_is_told_once(app: Mainspring, http: Http, reach: Reach) -> None:

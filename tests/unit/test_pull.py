@@ -347,13 +347,16 @@ def test_progress_is_stored_at_once(app: Mainspring, docs: Queue[Doc]) -> None:
 # --- receipts ------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
-def test_a_receipt_is_printable_and_says_number_and_token(number: int, token: int) -> None:
-    text = receipt(number, token)
+@given(st.text(), st.integers(1, 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
+def test_a_receipt_is_printable_and_says_number_and_token_at_its_queue(
+    queue: str, number: int, token: int
+) -> None:
+    text = receipt(queue, number, token)
     assert text.isprintable()
     assert text.isascii()
     assert " " not in text
-    assert parsed(text) == (number, token)
+    assert parsed(queue, text) == (number, token)
+    assert parsed(f"{queue}s", text) != (number, token)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1", "1-", "1-xyz", "-" + "0" * 16, "1-" + "f" * 17, 3])
@@ -568,12 +571,26 @@ def test_statistics_tell_what_waits_and_what_went_through(app: Mainspring) -> No
     held.ack()
 
 
-def test_a_receipt_is_enough_to_reject_release_and_extend(app: Mainspring) -> None:
+def test_a_receipt_is_one_of_its_queue_alone(app: Mainspring) -> None:
     queue, other = app.queue("docs"), app.queue("other")
     queue.publish(1)
-    first = take(queue)
+    receipt = take(queue).receipt
+    for verb in (other.ack, other.nack, other.reject, other.release):
+        with pytest.raises(LeaseLost):
+            verb(receipt)
     with pytest.raises(LeaseLost):
-        other.release(first.receipt)
+        other.extend(receipt, 1)
+    assert queue.stats().running == 1
+    queue.ack(receipt)
+    queue.ack(receipt)
+    with pytest.raises(LeaseLost):
+        other.ack(receipt)
+
+
+def test_a_receipt_is_enough_to_reject_release_and_extend(app: Mainspring) -> None:
+    queue = app.queue("docs")
+    queue.publish(1)
+    first = take(queue)
     assert queue.release(first.receipt) is State.PENDING
     second = take(queue, lease=5)
     assert second.attempt == 1

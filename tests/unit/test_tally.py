@@ -3,7 +3,7 @@
 from mainspring.ids import new_id
 from mainspring.job import Claimed, HandedBack, Outcome, Policy, TaskUnknown, encode_policy
 from mainspring.lifecycle import decide
-from mainspring.worker.tally import Tally
+from mainspring.worker.control.tally import Tally
 
 
 def counted(outcome: Outcome) -> Tally:

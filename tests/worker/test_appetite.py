@@ -1,9 +1,9 @@
 """How many jobs are asked for: hundreds while they are quick, none ahead when they are not."""
 
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.appetite import MOST_BYTES, Appetite
-from mainspring.worker.station import Station
-from mainspring.worker.wire import Order
+from mainspring.worker.control.appetite import MOST_BYTES, Appetite
+from mainspring.worker.crew.station import Station
+from mainspring.worker.link.wire import Order
 
 
 class Nowhere:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.backlog import Backlog, fed
+from mainspring.worker.child.backlog import Backlog, fed
 
 
 def _job(number: int, token: int = 7) -> Claimed:

@@ -1,9 +1,9 @@
 """Who gets which job."""
 
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.dealer import Dealer
-from mainspring.worker.station import Station
-from mainspring.worker.wire import Drop, Feed, Hello, Order
+from mainspring.worker.control.dealer import Dealer
+from mainspring.worker.crew.station import Station
+from mainspring.worker.link.wire import Drop, Feed, Hello, Order
 
 
 class Place:

@@ -8,9 +8,9 @@ import pytest
 
 from mainspring.context import Context
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.board import HEAD, Board, Why
-from mainspring.worker.member import Lifespan, Member
-from mainspring.worker.solo import Solo, _Run
+from mainspring.worker.child.solo import Solo, _Run
+from mainspring.worker.crew.member import Lifespan, Member
+from mainspring.worker.link.board import HEAD, Board, Why
 
 
 class Hurried(Board):

@@ -12,9 +12,9 @@ from mainspring.errors import StoreUnavailable
 from mainspring.ids import new_ids, new_token
 from mainspring.job import Claimed, NewJob, Select, State, Transition
 from mainspring.store import Claim, Exchanged, Grant, Note, Presence, Pulse, Store
-from mainspring.worker.contact import Contact
-from mainspring.worker.keeper import Keeper
-from mainspring.worker.ledger import Ledger, Round
+from mainspring.worker.books.contact import Contact
+from mainspring.worker.books.keeper import Keeper
+from mainspring.worker.books.ledger import Ledger, Round
 from tests.worker.faulty import FaultyStore
 
 SURROGATE = "\ud800"

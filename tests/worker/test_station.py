@@ -1,8 +1,8 @@
 """The books on a place where jobs run."""
 
 from mainspring.job import Claimed, Policy, State, Transition, encode_policy
-from mainspring.worker.station import Station
-from mainspring.worker.wire import Drop, Order, Report
+from mainspring.worker.crew.station import Station
+from mainspring.worker.link.wire import Drop, Order, Report
 
 
 class Place:

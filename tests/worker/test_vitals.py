@@ -14,7 +14,7 @@ import pytest
 
 from mainspring.errors import ConfigError
 from mainspring.events import AttemptFailed
-from mainspring.worker import health, systemd
+from mainspring.worker.probes import health, systemd
 from mainspring.worker.worker import Worker
 from tests.worker import workshop
 from tests.worker.conftest import House, eventually
@@ -95,7 +95,7 @@ def test_a_worker_none_of_whose_children_takes_jobs_is_not_ready(outside: House)
 def test_a_worker_that_hangs_in_a_listener_does_not_live(
     inside: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainspring.worker.vitals.LATE", 0.6)
+    monkeypatch.setattr("mainspring.worker.probes.vitals.LATE", 0.6)
     go = threading.Event()
     inside.app.on(AttemptFailed, lambda event: go.wait())
     worker = inside.start()

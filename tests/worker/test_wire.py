@@ -8,9 +8,9 @@ import pytest
 
 from mainspring.job import Claimed, Policy, State, Transition, encode_policy
 from mainspring.store import Note
-from mainspring.worker.backlog import Backlog, fed
-from mainspring.worker.station import Station
-from mainspring.worker.wire import (
+from mainspring.worker.child.backlog import Backlog, fed
+from mainspring.worker.crew.station import Station
+from mainspring.worker.link.wire import (
     BUFFER,
     ChildWire,
     Drop,

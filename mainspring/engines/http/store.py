@@ -1,9 +1,9 @@
 """The HTTP store: every verb, carried to a server and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -49,7 +49,18 @@ from mainspring.store import (
     Traffic,
     Wanted,
 )
-from mainspring.verbs import LARGEST_CALL, MEDIA_TYPE, PROTOCOL, VERBS, Greeting, encode
+from mainspring.verbs import (
+    CUT,
+    LARGEST_CALL,
+    MEDIA_TYPE,
+    MOST_NAMED,
+    PROTOCOL,
+    VERBS,
+    Greeting,
+    encode,
+)
+
+T = TypeVar("T")
 
 PATIENT = 600.0
 """Seconds for verbs whose work grows with what is in the store."""
@@ -200,7 +211,7 @@ class HttpStore:
     def get(self, ids: Sequence[bytes]) -> list[Record | None]:
         once = list(dict.fromkeys(ids))
         try:
-            records: list[Record | None] = self._call("get", once)
+            records: list[Record | None] = self._named("get", once)
         except PartlyUnavailable as error:
             raise PartlyUnavailable(
                 str(error), _each(ids, once, error.answer), error.missed
@@ -208,8 +219,9 @@ class HttpStore:
         return _each(ids, once, records)
 
     def find(self, select: Select, *, limit: int = 100, after: int | None = None) -> list[Record]:
-        records: list[Record] = self._call("find", select, limit, after)
-        return records
+        return self._listed(
+            "find", limit, lambda last, most: (select, most, last.number if last else after)
+        )
 
     def counts(self) -> Counts:
         counts: Counts = self._call("counts")
@@ -246,8 +258,7 @@ class HttpStore:
     # --- entries ----------------------------------------------------------------------------
 
     def kv_get(self, keys: Sequence[str], *, now: Now | None = None) -> list[Cell | None]:
-        cells: list[Cell | None] = self._call("kv_get", keys, now)
-        return cells
+        return self._named("kv_get", keys, now)
 
     def kv_set(self, puts: Sequence[Put], *, now: Now | None = None) -> list[int]:
         versions: list[int] = self._call("kv_set", puts, now)
@@ -270,8 +281,9 @@ class HttpStore:
     def kv_scan(
         self, prefix: str = "", *, after: str = "", limit: int = 1000, now: Now | None = None
     ) -> list[Cell]:
-        cells: list[Cell] = self._call("kv_scan", prefix, after, limit, now)
-        return cells
+        return self._listed(
+            "kv_scan", limit, lambda last, most: (prefix, last.key if last else after, most, now)
+        )
 
     # --- topics -----------------------------------------------------------------------------
 
@@ -290,12 +302,27 @@ class HttpStore:
     # --- move -------------------------------------------------------------------------------
 
     def dump(self, after: int = 0, limit: int = 1000) -> list[Dossier]:
-        dossiers: list[Dossier] = self._call("dump", after, limit, timeout=PATIENT)
-        return dossiers
+        return self._listed(
+            "dump", limit, lambda last, most: (last.number if last else after, most), PATIENT
+        )
 
     def restore(self, dossiers: Sequence[Dossier]) -> int:
         new: int = self._call("restore", dossiers, timeout=PATIENT)
         return new
+
+    # --- what is behind other routes --------------------------------------------------------
+
+    def request(self, method: str, path: str, form: type[T], body: object = None) -> T:
+        """What a route of the server answers, which is JSON of that form. With a body it is not
+        repeated once it was sent."""
+        data, kind = (None, "") if body is None else (msgspec.json.encode(body), "application/json")
+        answer = self._open_lines.ask(Wish(method, path, data, kind, repeatable=body is None))
+        if answer.status >= 300:
+            raise trouble(self._address.shown, answer)
+        try:
+            return msgspec.json.decode(answer.body, type=form)
+        except ValueError as error:
+            raise self._other_version(error) from error
 
     # --- signals ----------------------------------------------------------------------------
 
@@ -309,10 +336,47 @@ class HttpStore:
     def _call(self, verb: str, *arguments: Any, timeout: float = TIMEOUT) -> Any:
         return self._carry(verb, encode(arguments), timeout)
 
+    def _named(self, verb: str, names: Sequence[Any], *more: Any) -> list[Any]:
+        """What is told of all these, a part of them at a time."""
+        answers: list[Any] = []
+        missed: list[Any] = []
+        told = ""
+        for at in range(0, len(names), MOST_NAMED):
+            try:
+                answers += self._call(verb, names[at : at + MOST_NAMED], *more)
+            except PartlyUnavailable as error:
+                told = str(error)
+                answers += error.answer
+                missed += error.missed
+        if told:
+            raise PartlyUnavailable(told, answers, missed)
+        return answers
+
+    def _listed(
+        self,
+        verb: str,
+        limit: int,
+        arguments: Callable[[Any, int], tuple[Any, ...]],
+        timeout: float = TIMEOUT,
+    ) -> list[Any]:
+        """A list, of which the server tells at once what it can hold. `arguments` are those for so
+        many behind the last."""
+        found: list[Any] = []
+        cut = True
+        while cut:
+            last = found[-1] if found else None
+            data = encode(arguments(last, limit - len(found)))
+            status, part = self._told(verb, data, timeout)
+            found += part
+            cut = status == CUT
+        return found
+
     def _carry(self, verb: str, data: bytes, timeout: float) -> Any:
-        lines = self._lines
-        if lines is None:
-            raise self._not_open()
+        return self._told(verb, data, timeout)[1]
+
+    def _told(self, verb: str, data: bytes, timeout: float) -> tuple[int, Any]:
+        """The status and what is answered."""
+        lines = self._open_lines
         if len(data) > LARGEST_CALL:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
@@ -322,13 +386,21 @@ class HttpStore:
         if answer.kind != MEDIA_TYPE:
             raise trouble(self._address.shown, answer)
         try:
-            if answer.status == 200:
-                return VERBS[verb].answer.decode(answer.body)
+            if answer.status in (200, CUT):
+                return answer.status, VERBS[verb].answer.decode(answer.body)
             partly = VERBS[verb].partly.decode(answer.body)
         except ValueError as error:
-            told = f"{self._address.shown}: expected an answer of this version: {error}"
-            raise SchemaError(told) from error
+            raise self._other_version(error) from error
         raise PartlyUnavailable(partly.message, partly.answer, partly.missed)
+
+    @property
+    def _open_lines(self) -> Lines:
+        if self._lines is None:
+            raise self._not_open()
+        return self._lines
+
+    def _other_version(self, error: Exception) -> SchemaError:
+        return SchemaError(f"{self._address.shown}: expected an answer of this version: {error}")
 
     def _not_open(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self._address.shown}: the store is not open")

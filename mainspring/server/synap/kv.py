@@ -1,13 +1,13 @@
 """Key-value: Synap's commands `kv.*`."""
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from fnmatch import translate
 from itertools import islice
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from mainspring.cells import Add, Cell, Put
@@ -25,22 +25,13 @@ from mainspring.server.synap.values import kept, readable, shown, written
 SCANNED, MOST_SCANNED = 100, 100_000
 
 
-class Tally(Struct):
-    """What this process was asked for."""
-
-    gets: int = 0
-    sets: int = 0
-    dels: int = 0
-    hits: int = 0
-
-
 class KeyValueCommands:
     """What can be asked of entries."""
 
     def __init__(self, service: Service, transactions: Transactions) -> None:
         self._entries = Entries(service)
         self._transactions = transactions
-        self._tally = Tally()
+        self._tallies: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
 
     def commands(self) -> Table:
         """Each command by its name."""
@@ -100,7 +91,7 @@ class KeyValueCommands:
         step = Step(op="set", key=key, value=put.value, ttl=put.ttl)
         if self._transactions.queued(asked, step):
             return {"success": True, "queued": True}
-        self._tally.sets += 1
+        self._count(asked, sets=1)
         flags = {name for name in ("nx", "xx", "keepttl", "get") if asked.payload.get(name) is True}
         if not flags:
             self._entries.store.kv_set([put])
@@ -145,7 +136,7 @@ class KeyValueCommands:
         by = sign * (1 if amount is None else amount)
         if self._transactions.queued(asked, Step(op="add", key=key, by=by)):
             return {"success": True, "queued": True}
-        self._tally.sets += 1
+        self._count(asked, sets=1)
         [total] = self._entries.store.kv_add([Add(key_of(key), by)])
         return {"value": total}
 
@@ -200,7 +191,7 @@ class KeyValueCommands:
                 raise invalid("Each pair must have 'value'")
             asked.permit(key)
             puts[key] = self._entries.put(key, msgspec.json.encode(pair["value"]))
-        self._tally.sets += len(puts)
+        self._count(asked, sets=len(puts))
         return list(puts.values())
 
     def mget(self, asked: Asked) -> dict[str, list[Any]]:
@@ -236,20 +227,18 @@ class KeyValueCommands:
         return {"flushed": self._entries.delete_all(asked.caller)}
 
     def stats(self, asked: Asked) -> dict[str, Any]:
-        """How many entries there are, of how many bytes, and what this process was asked for."""
+        """How many entries there are, of how many bytes, and what this process was asked for: to
+        who may use some names only, by those who may use the same."""
         sizes = [len(cell.key) + len(cell.value) for cell in self._entries.each("", asked.caller)]
-        tally = self._tally
+        tally = self._tallies[tuple(asked.caller.only)]
         return {
             "total_keys": len(sizes),
             "total_memory_bytes": sum(sizes),
             "operations": {
-                "gets": tally.gets,
-                "sets": tally.sets,
-                "dels": tally.dels,
-                "hits": tally.hits,
-                "misses": tally.gets - tally.hits,
+                **{name: tally[name] for name in ("gets", "sets", "dels", "hits")},
+                "misses": tally["gets"] - tally["hits"],
             },
-            "hit_rate": tally.hits / tally.gets if tally.gets else 0.0,
+            "hit_rate": tally["hits"] / tally["gets"] if tally["gets"] else 0.0,
         }
 
     # --- parts of a value -------------------------------------------------------------------
@@ -289,19 +278,20 @@ class KeyValueCommands:
         key, data = asked.text("key"), written(asked.value("value"))
         asked.permit(key)
         asked.caller.require(Permission.READ)
-        self._tally.sets += 1
+        self._count(asked, sets=1)
         before = self._entries.change(key, lambda cell: self._entries.put(key, data))
         return None if before is None else readable(shown(before.value))
 
     # --- what they share --------------------------------------------------------------------
 
+    def _count(self, asked: Asked, **more: int) -> None:
+        for only in {(), tuple(asked.caller.only)}:
+            self._tallies[only].update(more)
+
     def _read(self, asked: Asked) -> bytes | None:
         cell = self._entries.get(asked.text("key"), asked.caller)
-        self._tally.gets += 1
-        if cell is None:
-            return None
-        self._tally.hits += 1
-        return shown(cell.value)
+        self._count(asked, gets=1, hits=int(cell is not None))
+        return None if cell is None else shown(cell.value)
 
     def _rewrite(self, asked: Asked, change: Callable[[bytes], bytes]) -> dict[str, int]:
         key, length = asked.text("key"), 0
@@ -313,7 +303,7 @@ class KeyValueCommands:
             length = len(data)
             return self._entries.put(key, data, left(cell))
 
-        self._tally.sets += 1
+        self._count(asked, sets=1)
         self._entries.change(key, changed)
         return {"length": length}
 
@@ -326,7 +316,7 @@ class KeyValueCommands:
     def _delete(self, keys: list[str], asked: Asked) -> int:
         known = [key_of(key) for key in dict.fromkeys(keys) if asked.caller.knows(key)]
         deleted = self._entries.store.kv_delete(known) if known else 0
-        self._tally.dels += deleted
+        self._count(asked, dels=deleted)
         return deleted
 
 

@@ -237,7 +237,7 @@ class QueueCommands:
         [record] = self._app.store.get([id.bytes])
         if record is None or record.queue != queue.name or record.token is None:
             raise _no_message(asked)
-        return queue, receipt(record.number, record.token)
+        return queue, receipt(queue.name, record.number, record.token)
 
     # --- dead letters -----------------------------------------------------------------------
 

@@ -144,6 +144,25 @@ def test_what_a_key_may_not_know_is_not_there_and_not_made(
         assert wire.refused("transaction.exec", client_id="t").endswith("in progress")
 
 
+def test_figures_are_of_what_a_key_may_know(app: Mainspring, server: Running) -> None:
+    with holding(app, server, "admin") as wire:
+        wire.told("kv.set", key="yours", value=1)
+        wire.told("kv.get", key="yours")
+        wire.told("kv.del", key="yours")
+        wire.told("pubsub.publish", topic="yours", payload=1)
+    with holding(app, server, "admin", only=["mine*"]) as wire:
+        told = wire.told("kv.stats")
+        assert not any(told.pop("operations").values())
+        assert not any(told.values())
+        wire.told("kv.set", key="mine", value=1)
+        assert wire.told("kv.stats")["operations"]["sets"] == 1
+        assert "expected a key for all names" in wire.refused("pubsub.stats")
+    with holding(app, server, "admin") as wire:
+        told = wire.told("kv.stats")["operations"]
+        assert told == {"gets": 1, "sets": 2, "dels": 1, "hits": 1, "misses": 0}
+        assert wire.told("pubsub.stats")["messages_published"] == 1
+
+
 def test_the_product_keeps_its_own_entries_to_itself(app: Mainspring, server: Running) -> None:
     with holding(app, server, "admin") as wire:
         wire.told("queue.create", name="q")

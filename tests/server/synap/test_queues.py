@@ -131,6 +131,16 @@ def test_any_consumer_can_acknowledge_any_message(synap: Wire, queue: str) -> No
     assert synap.told("queue.ack", queue="q", message_id=id) == {"success": True}
 
 
+def test_a_message_of_another_queue_is_not_there(synap: Wire, queue: str) -> None:
+    synap.told("queue.create", name="other")
+    id = published(synap)
+    consumed(synap)
+    for command in ("queue.ack", "queue.nack"):
+        told = synap.refused(command, queue="other", message_id=id)
+        assert told == f"Message not found: {id}"
+    assert synap.told("queue.ack", queue="q", message_id=id) == {"success": True}
+
+
 def test_who_does_not_acknowledge_in_time_loses_the_message(synap: Wire) -> None:
     synap.told("queue.create", name="q", config={"ack_deadline_secs": 1})
     id = published(synap)

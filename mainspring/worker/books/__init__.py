@@ -1,0 +1,1 @@
+"""All that a worker does with its store, and the threads that do it."""

@@ -1,0 +1,1 @@
+"""The processes in which jobs run, as their parent sees them."""

@@ -1,0 +1,1 @@
+"""What parent and child say and leave to each other."""

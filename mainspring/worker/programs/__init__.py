@@ -1,0 +1,1 @@
+"""Jobs that a command handles, one process for each."""
