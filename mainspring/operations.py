@@ -22,7 +22,7 @@ from mainspring.registry import Tasks
 from mainspring.results import POLL
 from mainspring.rules import Rules
 from mainspring.served import ServedAudit, ServedKeys, is_served
-from mainspring.store import Health, Minute, QueueInfo, Settings
+from mainspring.store import Health, Minute, News, QueueInfo, Settings
 from mainspring.twins import in_thread
 
 BUSY = (State.PENDING, State.RUNNING, State.RETRYING, State.SCHEDULED, State.BLOCKED)
@@ -201,7 +201,7 @@ class Operations(Fleet):
         Woken by the store, not polling it.
         """
         end = _end(timeout)
-        signal = self.store.listen()
+        signal = self.store.listen(News.ENDS)
         try:
             while not self._idle():
                 left = end - time.monotonic()
@@ -215,7 +215,7 @@ class Operations(Fleet):
     async def await_until_idle(self, timeout: Duration | None = None) -> bool:
         """The async twin of `wait_until_idle`."""
         end = _end(timeout)
-        with self.waiter.bell() as bell:
+        with self.waiter.bell(News.ENDS) as bell:
             while not await self._aidle():
                 left = end - time.monotonic()
                 if left <= 0:

@@ -67,7 +67,7 @@ class Posts(Protocol):
 
     Whoever has seen a number of a stream never finds one below it later: posts are read in the
     order in which they were committed. They are kept for `KEPT`, or until they are too many
-    (`MOST_WEIGHT`). A post wakes those who listen.
+    (`MOST_WEIGHT`). A post is news to those who listen (`News.POSTS`).
     """
 
     def post(self, new: Sequence[NewPost], *, now: Now | None = None) -> list[int]:

@@ -26,7 +26,7 @@ from mainspring.message import Message, error_of, not_held, parsed, positive, re
 from mainspring.publishing import Published as Published
 from mainspring.publishing import PublishOptions, jobs
 from mainspring.rules import Rule, Rules
-from mainspring.store import Traffic
+from mainspring.store import News, Traffic
 from mainspring.taking import Taking, give_back
 from mainspring.twins import in_thread
 
@@ -143,7 +143,7 @@ class Queue(Generic[T]):
         found = wish.claim()
         if found or time.monotonic() >= end:
             return found
-        signal = self._home.store.listen()
+        signal = self._home.store.listen(News.WORK)
         try:
             while not (found := wish.claim()) and (left := end - time.monotonic()) > 0:
                 signal.wait(min(left, wish.patience()))
@@ -166,7 +166,7 @@ class Queue(Generic[T]):
         found = await wish.aclaim()
         if found or time.monotonic() >= end:
             return found
-        with self._home.waiter.bell() as bell:
+        with self._home.waiter.bell(News.WORK) as bell:
             while not (found := await wish.aclaim()) and (left := end - time.monotonic()) > 0:
                 await bell.rung(min(left, wish.patience()))
         return found

@@ -14,7 +14,7 @@ from mainspring.errors import InvalidState, SlowSubscriber, StoreUnavailable
 from mainspring.patterns import Audience
 from mainspring.posts import Cursor, Posted
 from mainspring.results import POLL, tell
-from mainspring.store import Signal, Store
+from mainspring.store import News, Signal, Store
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -111,7 +111,7 @@ class Relay:
             if self._closed:
                 raise InvalidState("the app was closed")
             if self._signal is None:
-                self._signal = self.store.listen()
+                self._signal = self.store.listen(News.POSTS)
             if self._cursor is None:
                 self._cursor = self.store.last_post()
             self._start(self._signal)

@@ -31,6 +31,8 @@ from mainspring.presence import Member as Member
 from mainspring.presence import Presence as Presence
 from mainspring.presence import Slowest as Slowest
 from mainspring.presence import Wanted as Wanted
+from mainspring.signals import News as News
+from mainspring.signals import Signal as Signal
 
 Counts: TypeAlias = dict[str, dict[State, int]]
 """`{queue: {state: n}}`, every state present."""
@@ -206,23 +208,6 @@ class Health(Struct, frozen=True, kw_only=True):
     place: str = ""
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, float] = {}
-
-
-class Signal(Protocol):
-    """A hint that something may have changed. Take it first, then look, then wait: nothing that
-    was committed after it was taken is missed. A hint may come for nothing."""
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds; True if something was committed since the last wait."""
-        ...
-
-    def wake(self) -> None:
-        """End the current or next wait, from another thread."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what the signal holds."""
-        ...
 
 
 class Store(Cells, Posts, Protocol):
@@ -431,6 +416,6 @@ class Store(Cells, Posts, Protocol):
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
-        """A signal for commits by anybody that may matter to workers and waiters."""
+    def listen(self, news: News = News.JOBS) -> Signal:
+        """A signal for commits by anybody that may be such news."""
         ...

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from mainspring.job import Inserted, NewJob, Transition
-from mainspring.store import Store
+from mainspring.store import News, Store
 
 PROTOCOL: Final = 1
 """Raised when one side could no longer understand the other; new verbs, and new arguments and
@@ -31,8 +31,9 @@ CUT = 206
 MOST_NAMED = 100
 """What one call may name to be read: each may be as large as a payload and its result."""
 
-HINT, STILL = b"!", b"."
-"""What a stream of hints is made of: something may have changed; nothing, but the line stands."""
+SIGNS = {News.WORK: b"w", News.ENDS: b"e", News.POSTS: b"p"}
+STILL = b"."
+"""What a stream of hints is made of: there are such news; there are none, but the line stands."""
 
 
 class Greeting(Struct, frozen=True, kw_only=True):

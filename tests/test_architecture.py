@@ -36,6 +36,7 @@ VALUES = {
         "lifecycle",
         "events",
         "store",
+        "signals",
         "presence",
         "codec",
         "dossier",
@@ -63,17 +64,29 @@ CLOCKS = {"now", "utcnow", "today"}
 
 WORKER = "mainspring.worker"
 
-KNOWN_IN_THE_WORKER: dict[str, set[str]] = {
-    "link": set(),
-    "child": {"link"},
-    "crew": {"link"},
-    "programs": {"crew", "link"},
-    "books": {"crew"},
-    "control": {"books", "crew", "link"},
-    "probes": {"control"},
+KNOWN: dict[str, dict[str, set[str]]] = {
+    "worker": {
+        "link": set(),
+        "child": {"link"},
+        "crew": {"link"},
+        "programs": {"crew", "link"},
+        "books": {"crew"},
+        "control": {"books", "crew", "link"},
+        "probes": {"control"},
+    },
+    "server": {
+        "terms": set(),
+        "forms": set(),
+        "permissions": {"forms"},
+        "backend": {"forms", "permissions", "terms"},
+        "entry": {"backend", "forms", "permissions", "terms"},
+        "routes": {"backend", "entry", "forms", "permissions"},
+        "synap": {"backend", "entry", "forms", "permissions", "routes"},
+        "connection": {"entry", "forms", "terms"},
+    },
 }
-"""The packages of the worker, and which of the others each one knows. The modules beside them put
-them together: no package knows those."""
+"""The packages of the worker and of the server, and which of the others each one knows. The modules
+beside them put them together: no package knows those, but for the terms, which know nothing."""
 
 CHILD_SIDE = {f"{WORKER}.child", f"{WORKER}.link"}
 """What a child of a worker is made of. It runs the jobs; what they become is decided here and
@@ -240,20 +253,23 @@ def test_the_worker_leads_to_no_task_and_no_app() -> None:
     )
 
 
-def test_a_package_of_the_worker_knows_those_it_is_built_upon_and_no_other() -> None:
-    found: dict[str, set[str]] = {
-        path.parent.name: set() for path in (PACKAGE / "worker").glob("*/__init__.py")
+@pytest.mark.parametrize("part", KNOWN)
+def test_a_package_knows_those_it_is_built_upon_and_no_other(part: str) -> None:
+    known = KNOWN[part]
+    found: dict[str, set[str]] = {name: set() for name in known} | {
+        path.parent.name: set() for path in (PACKAGE / part).glob("*/__init__.py")
     }
     for module, name in edges():
-        if within(module, {WORKER}) and within(name, {WORKER}):
+        if within(module, {f"mainspring.{part}"}) and within(name, {f"mainspring.{part}"}):
             mine, other = (f"{each}.".split(".")[2] for each in (module, name))
             if mine in found and mine != other:
                 found[mine].add(other)
-    assert found == KNOWN_IN_THE_WORKER
+    assert found == known
 
 
-def test_no_two_packages_of_the_worker_know_each_other() -> None:
-    TopologicalSorter(KNOWN_IN_THE_WORKER).prepare()  # raises CycleError
+@pytest.mark.parametrize("part", KNOWN)
+def test_no_two_packages_know_each_other(part: str) -> None:
+    TopologicalSorter(KNOWN[part]).prepare()  # raises CycleError
 
 
 def test_the_child_of_a_worker_leads_to_no_engine() -> None:

@@ -94,7 +94,7 @@ def serve(place: Place, with_worker: bool, fd: int | None, **arguments: Any) -> 
                     http.refuse_to_be_open(app, listener, terms)
                 with blame("tls_cert", settings):
                     if terms.tls is not None:
-                        server("certificates").tls_context(terms.tls)
+                        server("connection.certificates").tls_context(terms.tls)
                 url = http.address_of(listener, terms)
                 click.echo(f"listens on {url}, jobs in {without_password(app.url)}", err=True)
                 for warning in http.warnings(listener, terms):

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from mainspring.client.call import Answer, Call
+from mainspring.client.call import KEY, Answer, Call
 from mainspring.errors import StoreUnavailable
 
 BASE, LONGEST = 0.1, 5.0
@@ -24,6 +24,8 @@ class Attempts:
 
     def __init__(self, call: Call[Any], retries: int) -> None:
         self._repeatable = call.repeatable
+        self._counts_anew = not call.repeatable or KEY in call.headers
+        self._sent = False
         self._left = retries
         self._pause = BASE
 
@@ -38,13 +40,12 @@ class Attempts:
     def lost(self, error: Exception, *, sent: bool) -> float:
         """Seconds after which to try again, when there was no answer. `StoreUnavailable` when
         that is of no use, or if it was `sent` and must not be done twice."""
-        words = str(error) or type(error).__name__
-        if sent and not self._repeatable:
-            raise StoreUnavailable(
-                f"no answer came, so that it may have been done: {words}"
-            ) from error
-        if not self._left:
-            raise StoreUnavailable(f"the server does not answer: {words}") from error
+        self._sent |= sent
+        if not self._left or (sent and not self._repeatable):
+            words = "the server does not answer"
+            if self._sent and self._counts_anew:
+                words = "no answer came, so that it may have been done"
+            raise StoreUnavailable(f"{words}: {str(error) or type(error).__name__}") from error
         return self._next()
 
     def _next(self) -> float:

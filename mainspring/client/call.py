@@ -18,6 +18,10 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Struct)
 
 
+KEY = "Idempotency-Key"
+"""The header by which the server knows a request that is sent again."""
+
+
 class Answer(NamedTuple):
     """What came back. Names of headers are in small letters."""
 
@@ -137,5 +141,5 @@ def seconds(duration: Duration | None, what: str) -> float | None:
 
 
 def once() -> dict[str, str]:
-    """A header by which the server knows a request that is sent again."""
-    return {"Idempotency-Key": uuid4().hex}
+    """The header of a request that counts once however often it is sent."""
+    return {KEY: uuid4().hex}

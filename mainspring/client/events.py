@@ -1,5 +1,6 @@
 """Events: Server-Sent Events, from the bytes of a stream. Does no I/O."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -11,7 +12,8 @@ class Event(NamedTuple):
 
 
 class Events:
-    """Takes a stream apart. `last_id` is where another one may go on."""
+    """Takes a stream apart. `last_id` is where another one may go on, behind the event that was
+    taken last."""
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
@@ -20,12 +22,14 @@ class Events:
         self._kind = ""
         self._data: list[str] = []
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that are whole with these bytes."""
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that are whole with these bytes, each once it is asked for."""
         # Our servers end lines by a line feed alone; a proxy leaves them as they are.
         *lines, self._rest = (self._rest + data).split(b"\n")
-        found = (self._line(line.removesuffix(b"\r").decode(errors="replace")) for line in lines)
-        return [event for event in found if event is not None]
+        for line in lines:
+            event = self._line(line.removesuffix(b"\r").decode(errors="replace"))
+            if event is not None:
+                yield event
 
     def _line(self, line: str) -> Event | None:
         """What a line completes: an empty one ends an event."""

@@ -241,16 +241,15 @@ class _Story:
             "GET", "/topics/subscribe", lambda answer: None, query, headers=headers, wait=QUIET
         )
 
-    def heard(self, chunk: bytes) -> list[Post | None]:
-        """The posts in these bytes, and None where the server says that it listens."""
-        found: list[Post | None] = []
+    def heard(self, chunk: bytes) -> Iterator[Post | None]:
+        """The posts in these bytes, and None where the server says that it listens. A post counts
+        as heard when it is taken: the program that takes it may be at its end behind it."""
         for event in self._events.feed(chunk):
             if event.kind == "message":
-                found.append(_heard(event.data).post)
+                yield _heard(event.data).post
             elif event.kind == "connected":
                 self._connected(event)
-                found.append(None)
-        return found
+                yield None
 
     def pause(self, trouble: Exception | None, retries: int) -> float:
         """Seconds until another line is made; `StoreUnavailable` if there never was one."""

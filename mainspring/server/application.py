@@ -10,23 +10,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mainspring.app import Mainspring
 from mainspring.errors import InvalidArguments
 from mainspring.options import texts
-from mainspring.server.audit import AuditRoutes
-from mainspring.server.events import EventRoutes
-from mainspring.server.guard import Guard
-from mainspring.server.health import HealthRoutes
-from mainspring.server.keys import KeyRoutes
-from mainspring.server.kv import KeyValueRoutes
-from mainspring.server.messages import MessageRoutes
-from mainspring.server.openapi import OpenApiRoutes
-from mainspring.server.paths import Paths, open_paths
-from mainspring.server.queues import QueueRoutes
-from mainspring.server.service import Service
-from mainspring.server.store import StoreRoutes
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.guard import Guard
+from mainspring.server.entry.paths import Paths, open_paths
+from mainspring.server.routes.audit import AuditRoutes
+from mainspring.server.routes.events import EventRoutes
+from mainspring.server.routes.health import HealthRoutes
+from mainspring.server.routes.keys import KeyRoutes
+from mainspring.server.routes.kv import KeyValueRoutes
+from mainspring.server.routes.messages import MessageRoutes
+from mainspring.server.routes.openapi import OpenApiRoutes
+from mainspring.server.routes.queues import QueueRoutes
+from mainspring.server.routes.store import StoreRoutes
+from mainspring.server.routes.tasks import TaskRoutes
+from mainspring.server.routes.topics import TopicRoutes
+from mainspring.server.routes.workers import WorkerRoutes
 from mainspring.server.synap.routes import SynapRoutes
-from mainspring.server.tasks import TaskRoutes
 from mainspring.server.terms import Terms
-from mainspring.server.topics import TopicRoutes
-from mainspring.server.workers import WorkerRoutes
 
 
 def application(

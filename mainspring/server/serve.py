@@ -12,9 +12,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from mainspring.app import Mainspring
 from mainspring.errors import ConfigError
 from mainspring.server.application import over
-from mainspring.server.certificates import Renewal
-from mainspring.server.protocol import Connection
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.connection.certificates import Renewal
+from mainspring.server.connection.protocol import Connection
 from mainspring.server.terms import Terms, is_loopback
 
 GRACE = 10

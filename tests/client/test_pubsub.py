@@ -162,7 +162,7 @@ def test_a_stream_is_the_same_however_it_is_cut() -> None:
         b"id: 5\n: still here\n\nevent: message\r\nid: 7\r\ndata: one\r\ndata:two\r\n\r\n"
         b": nothing\n\ndata: three\nid: 8\n"
     )
-    whole = Events("0").feed(stream)
+    whole = list(Events("0").feed(stream))
     assert whole == [Event("connected", "{}"), Event("message", "one\ntwo")]
     for size in range(1, 20):
         events, found = Events("0"), []
@@ -170,3 +170,11 @@ def test_a_stream_is_the_same_however_it_is_cut() -> None:
             found += events.feed(stream[start : start + size])
         assert found == whole
         assert events.last_id == "7"  # the last event is not whole
+
+
+def test_an_event_counts_as_heard_when_it_is_taken() -> None:
+    """Else who ends behind the first of a piece, and goes on at the position, misses the others."""
+    events = Events("0")
+    taken = events.feed(b"id: 1\ndata: one\n\nid: 2\ndata: two\n\n")
+    assert (next(taken), events.last_id) == (Event("message", "one"), "1")
+    assert (next(taken), events.last_id) == (Event("message", "two"), "2")

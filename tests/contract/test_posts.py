@@ -12,7 +12,7 @@ from mainspring.durations import SECOND
 from mainspring.engines import open_store
 from mainspring.job import Now
 from mainspring.posts import KEPT, MOST_WEIGHT, Cursor, NewPost, Page, Posted
-from mainspring.store import Signal, Store
+from mainspring.store import News, Signal, Store
 from tests.contract.stage import Stage
 from tests.contract.test_races import all_at_once
 
@@ -170,7 +170,7 @@ def test_the_stores_own_clock_answers_when_no_time_is_given(store: Store) -> Non
 
 @pytest.fixture
 def signal_of(store: Store) -> Any:
-    signal = store.listen()
+    signal = store.listen(News.POSTS)
     yield signal
     signal.close()
 
@@ -237,7 +237,7 @@ def test_a_reader_in_another_process_finds_nothing_below_what_it_has_seen(place:
     processes = [fork.Process(target=publishing_process, args=(place, start, n)) for n in range(3)]
     for process in processes:
         process.start()
-    listening = store.listen()
+    listening = store.listen(News.POSTS)
     seen: list[Posted] = []
     while len(seen) < 120:
         page = store.posts(after, limit=10)

@@ -1,8 +1,11 @@
-"""Signals: what was committed after one was taken wakes it, wherever it was committed."""
+"""Signals: what was committed after one was taken wakes it, wherever it was committed. Other news
+do not."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -10,7 +13,8 @@ import pytest
 from mainspring.ids import new_token
 from mainspring.job import Select, Succeeded
 from mainspring.lifecycle import decide
-from mainspring.store import Claim, Grant, Signal, Store
+from mainspring.posts import NewPost
+from mainspring.store import Claim, Grant, News, Signal, Store
 from tests.contract.stage import new
 
 LONG = 20.0
@@ -62,12 +66,68 @@ def test_what_operators_do_is_not_missed(other: Store, signal: Signal, verb: str
 
 def test_who_waits_already_is_woken(other: Store, signal: Signal) -> None:
     quiet(signal)
-    woken: list[bool] = []
+    woken: list[News] = []
     waiting = threading.Thread(target=lambda: woken.append(signal.wait(LONG)))
     waiting.start()
     other.insert([new()])
     waiting.join(LONG)
-    assert woken == [True]
+    assert woken == [News.WORK]
+
+
+def happen(store: Store, news: News, held: Any) -> None:
+    """Do what makes such news, and no other."""
+    if news is News.WORK:
+        store.insert([new()])
+    elif news is News.ENDS:
+        store.exchange([decide(held, Succeeded())])
+    else:
+        store.post([NewPost("t", b"1")])
+
+
+def test_who_waits_for_one_kind_of_news_is_not_woken_by_another(store: Store, other: Store) -> None:
+    other.insert([new(), new()])
+    signals = {news: store.listen(news) for news in News}
+    for order in (list(News), list(News)[::-1]):
+        held = claim(other)
+        for signal in signals.values():
+            quiet(signal)
+        woken: SimpleQueue[News] = SimpleQueue()
+        for signal in signals.values():
+            waiting = threading.Thread(
+                target=lambda signal, to: to.put(signal.wait(LONG)), args=(signal, woken)
+            )
+            waiting.start()
+        for news in order:
+            happen(other, news, held)
+            assert woken.get(timeout=2 * LONG) == news
+    for signal in signals.values():
+        signal.close()
+
+
+def test_who_waits_may_come_to_wait_for_more(store: Store, other: Store) -> None:
+    signal = store.listen(News.WORK)
+    signal.add(News.POSTS)
+    quiet(signal)
+    other.post([NewPost("t", b"1")])
+    assert signal.wait(LONG) == News.POSTS
+    other.insert([new()])
+    assert signal.wait(LONG) == News.WORK
+    signal.close()
+
+
+def test_an_insert_in_a_callers_transaction_is_heard_of_however_much_is_posted(
+    store: Store, caller: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    for _ in range(2):
+        store.post([NewPost("t", b"1")])
+        signal = store.listen(News.WORK)
+        quiet(signal)
+        with caller() as connection:
+            store.insert([new()], connection=connection)
+            connection.execute("COMMIT")
+            store.post([NewPost("t", b"1")])
+        assert News.WORK in signal.wait(LONG)
+        signal.close()
 
 
 def test_every_signal_is_woken_by_every_commit(store: Store, other: Store) -> None:

@@ -17,6 +17,7 @@ import redis
 
 from mainspring.errors import StoreUnavailable
 from tests.crash.arena import Arena, children, dying, until
+from tests.servers.links import BAD, CLEAR, Link
 from tests.servers.mainspring import Server as HttpServer
 from tests.servers.postgres import SETTINGS
 from tests.servers.postgres import Server as PostgresServer
@@ -127,11 +128,26 @@ class Http:
 
     def __init__(self, folder: Path) -> None:
         self.server = HttpServer(f"sqlite:///{folder}/jobs.db")
-        self.url = self.server.url
+        self.link = Link(int(self.server.url.rpartition(":")[2]))
+        self.url = self.link.url
         self.faults = {
+            "all connections are reset": self._cut,
+            "the way to the server is long, narrow and bad": self._worsen,
+            "no connection carries anything for a while": self._silence,
             "the server is killed and started": self._restart,
             "the server stands still": self._freeze,
         }
+
+    def _cut(self) -> None:
+        self.link.reset()
+
+    def _worsen(self) -> None:
+        self.link.weather = BAD._replace(trouble=0.02)
+        time.sleep(2 * SILENCE)
+        self.link.weather = CLEAR
+
+    def _silence(self) -> None:
+        self.link.silence(SILENCE)
 
     def _restart(self) -> None:
         self.server.kill()
@@ -142,6 +158,7 @@ class Http:
         _stand_still([self.server.pid], SILENCE)
 
     def remove(self) -> None:
+        self.link.close()
         self.server.stop()
 
 

@@ -69,7 +69,7 @@ def test_a_waiter_is_told_when_the_caller_commits(store: Store) -> None:
         pass
     with psycopg.connect(server_url()) as connection:
         store.insert([new()], connection=connection)
-        assert heard.wait(0.1) is False
+        assert not heard.wait(0.1)
     assert heard.wait(20)
     heard.close()
 

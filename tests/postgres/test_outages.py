@@ -222,7 +222,7 @@ def test_without_a_listener_a_signal_waits_and_nothing_else(url: str) -> None:
     store = open_store(f"{url}&listen=off")
     heard = store.listen()
     store.insert([new()])
-    assert heard.wait(0.05) is False
+    assert not heard.wait(0.05)
     assert any("listen" in warning for warning in store.health().warnings)
     heard.close()
     store.close()

@@ -120,7 +120,7 @@ def test_a_signal_reaches_only_the_store_of_its_prefix(url: str) -> None:
             pass
     second.insert([new()])
     assert heard[second].wait(20)
-    assert heard[first].wait(0.1) is False
+    assert not heard[first].wait(0.1)
     for store, each in heard.items():
         each.close()
         store.close()

@@ -81,7 +81,7 @@ def test_nobody_who_listens_is_left_behind(server: Server) -> None:
     signals = [store.listen() for _ in range(3)]
     for signal in signals:
         signal.close()
-    until(lambda: client_of(server).pubsub_numsub("{mainspring}:wake")[0][1] == 0)
+    until(lambda: client_of(server).pubsub_numsub("{mainspring}:wake:work")[0][1] == 0)
     again = store.listen()
     while again.wait(0.05):
         pass

@@ -10,8 +10,8 @@ from mainspring.errors import PartlyUnavailable
 from mainspring.job import Select, State, Succeeded
 from mainspring.keys import Permission
 from mainspring.lifecycle import decide
-from mainspring.server.callers import Caller
-from mainspring.server.seen import Seen
+from mainspring.server.permissions.callers import Caller
+from mainspring.server.permissions.seen import Seen
 from mainspring.store import Claim, Grant, Presence, Settings
 from tests.contract.stage import new
 from tests.servers.mainspring import Server

@@ -1,12 +1,14 @@
 """What happens to a job, as a stream of events."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from msgspec import json
 
 from mainspring import Mainspring
+from mainspring.server.backend import watch
 from tests.server.conftest import Gate, Http, Running
 
 Event = dict[str, Any]
@@ -105,3 +107,23 @@ def test_a_server_that_stops_ends_streams_and_waits(
 
 def test_nothing_to_follow_is_not_found(http: Http) -> None:
     http.told(404, "GET", "/tasks/nope/events")
+
+
+def test_of_very_many_jobs_that_are_followed_each_tells_its_own(
+    http: Http, app: Mainspring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all of them are read at each look then."""
+    monkeypatch.setattr(watch, "MANY", 2)
+    monkeypatch.setattr(watch, "PAGE", 2)
+    ids = [http.task(delay="1h")["id"] for _ in range(6)]
+    with ExitStack() as stack:
+        answers = [stack.enter_context(http.stream("GET", f"/tasks/{id}/events")) for id in ids]
+        streams = [events(answer.iter_lines()) for answer in answers]
+        assert [kinds([next(stream)]) for stream in streams] == [["scheduled"]] * 6
+        for id in ids[:3]:
+            app.cancel(id)
+        app.delete(ids[3])
+        assert [kinds(list(stream)) for stream in streams[:3]] == [["cancelled"]] * 3
+        assert [event["event"] for event in streams[3]] == ["deleted"]
+        app.cancel(*ids[4:])
+        assert [kinds(list(stream)) for stream in streams[4:]] == [["cancelled"]] * 2

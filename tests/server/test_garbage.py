@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from mainspring.server import asked, protocol
-from mainspring.server.asked import LARGEST_BODY
+from mainspring.server.connection import protocol
+from mainspring.server.forms import asked
+from mainspring.server.forms.asked import LARGEST_BODY
 from tests.server.conftest import PROBLEM, Http, Running, asked_of
 
 JSON = {"Content-Type": "application/json"}

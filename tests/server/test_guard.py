@@ -90,7 +90,7 @@ def test_a_page_of_this_very_origin_is_let_in(http: Http) -> None:
 def test_every_answer_tells_browsers_to_be_careful(
     server: Running, monkeypatch: pytest.MonkeyPatch, status: int, asked: bytes
 ) -> None:
-    monkeypatch.setattr("mainspring.server.asked.SLOWEST_BODY", 0.05)
+    monkeypatch.setattr("mainspring.server.forms.asked.SLOWEST_BODY", 0.05)
     with socket.create_connection(("127.0.0.1", server.port), 20) as client:
         client.sendall(asked)
         answer = b""

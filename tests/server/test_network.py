@@ -14,12 +14,12 @@ import httpx2 as httpx
 import pytest
 
 from mainspring import ConfigError, Mainspring
-from mainspring.server import certificates
-from mainspring.server.certificates import tls_context
-from mainspring.server.guard import HEADERS, POLICY, Guard
-from mainspring.server.problems import Problem
-from mainspring.server.rates import MOST_BUCKETS, Rates, source
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.connection import certificates
+from mainspring.server.connection.certificates import tls_context
+from mainspring.server.entry.guard import HEADERS, POLICY, Guard
+from mainspring.server.entry.rates import MOST_BUCKETS, Rates, source
+from mainspring.server.forms.problems import Problem
 from mainspring.server.terms import Rate, Terms, Tls
 from tests.server.conftest import PROBLEM, Http, Running, asked_of, until
 

@@ -9,10 +9,10 @@ import pytest
 from starlette.routing import Route, WebSocketRoute
 
 from mainspring import Mainspring
-from mainspring.server import messages, tasks
 from mainspring.server.application import routes_over
-from mainspring.server.openapi import PARAMETER
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.routes import messages, tasks
+from mainspring.server.routes.openapi import PARAMETER
 from tests.server.conftest import Http, Running
 
 LEFT_OUT = (

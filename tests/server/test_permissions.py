@@ -13,9 +13,9 @@ from mainspring import Mainspring, Tasks
 from mainspring.durations import HOUR
 from mainspring.keys import GIVEN, Permission
 from mainspring.server.application import routes_over
-from mainspring.server.paths import Operations, Socket
-from mainspring.server.service import Service
-from mainspring.server.wishes import ids
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.paths import Operations, Socket
+from mainspring.server.forms.wishes import ids
 from mainspring.store import Presence
 from tests.server.conftest import Http, Running
 

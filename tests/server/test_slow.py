@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import select
 import socket
 import struct
 import threading
@@ -14,7 +15,8 @@ from uuid import UUID
 import pytest
 
 from mainspring import Mainspring
-from mainspring.server import asked, protocol, together
+from mainspring.server.connection import protocol, together
+from mainspring.server.forms import asked
 from mainspring.server.terms import Terms
 from tests.server.conftest import Http, Running, until
 from tests.server.hostile import CHUNKED, HOST, JOB, get, post
@@ -75,9 +77,13 @@ def test_who_does_not_read_its_answer_is_hung_up_on(
     server.little_is_kept_on_the_way()
     calm = server.coroutines()
     id = waiting(app, "p" * 500_000)
-    with connected(server, asking(path.format(id=id), headers)):
+    with connected(server, asking(path.format(id=id), headers)) as client:
         until(lambda: server.connections() == 1)
         until(lambda: server.connections() == 0)
+        # Nor does the kernel keep for it what it did not take.
+        end = select.poll()
+        end.register(client, 0)
+        assert end.poll(20_000)
     until(lambda: server.coroutines() <= calm)
 
 
@@ -88,7 +94,7 @@ def test_who_reads_one_byte_now_and_then_is_hung_up_on(server: Running, app: Mai
     with connected(server, asking("/tasks")) as client, suppress(ConnectionError):
         while server.connections() and client.recv(1):
             time.sleep(0.01)
-    assert server.connections() == 0
+    until(lambda: server.connections() == 0)
 
 
 def test_a_page_ends_before_it_is_too_large_and_says_where_the_next_begins(
@@ -119,6 +125,19 @@ def test_who_reads_slowly_but_steadily_gets_it_all(
                 time.sleep(0.0002 * len(data) / 100)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-length: %d\r\n" % len(body) in head
+
+
+def test_who_sends_slowly_but_steadily_is_answered(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "SLOWEST_BODY", 0.3)
+    body = b'{"type":"echo","payload":"%b"}' % (b"p" * 300_000)
+    head = post(b"Connection: close\r\nContent-Length: %d\r\n" % len(body), b"")
+    with connected(server, head) as client:
+        for at in range(0, len(body), 10_000):
+            client.sendall(body[at : at + 10_000])
+            time.sleep(0.02)
+        assert rest(client).startswith(b"HTTP/1.1 201 ")
 
 
 @pytest.mark.usefixtures("impatient")

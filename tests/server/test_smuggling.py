@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from mainspring import Mainspring, Tasks
-from mainspring.server import asked, protocol
+from mainspring.server.connection import protocol
+from mainspring.server.forms import asked
 from tests.server.conftest import Running
 from tests.server.hostile import CANARY, CORPUS, LAST, Hostile, get
 from tests.servers import proxies

@@ -8,9 +8,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from mainspring import Mainspring
-from mainspring.server.callers import CALLER
-from mainspring.server.guard import Guard
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.guard import Guard
+from mainspring.server.permissions.callers import CALLER
 from mainspring.server.terms import Terms
 from tests.server.conftest import PROBLEM, Http, Running, until
 

@@ -29,7 +29,7 @@ from mainspring.job import Edge, JobError, Now, Policy, Select, State, Succeeded
 from mainspring.lifecycle import decide
 from mainspring.posts import NewPost
 from mainspring.retry import Backoff
-from mainspring.server.store import PERMISSIONS
+from mainspring.server.routes.store import PERMISSIONS
 from mainspring.store import Claim, Grant, Note, Presence, Settings, Traffic, Wanted
 from mainspring.verbs import VERBS, encode
 from tests.contract.stage import ids, new

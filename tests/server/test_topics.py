@@ -15,7 +15,8 @@ from mainspring import Mainspring
 from mainspring.durations import SECOND
 from mainspring.job import Now
 from mainspring.posts import KEPT
-from mainspring.server import together, topics
+from mainspring.server.connection import together
+from mainspring.server.routes import topics
 from tests.server.conftest import Http, Running, until
 from tests.server.test_events import events
 

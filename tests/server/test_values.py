@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from mainspring import Mainspring, Tasks
 from mainspring.server.application import routes_over
-from mainspring.server.paths import Operations
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.paths import Operations
 from mainspring.verbs import VERBS
 from tests.server.conftest import Http, Running
 

@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainspring import Mainspring
 from mainspring.server.application import over
-from mainspring.server.protocol import Connection
+from mainspring.server.backend.service import Service
+from mainspring.server.connection.protocol import Connection
 from mainspring.server.serve import address_of, listen
-from mainspring.server.service import Service
 from mainspring.server.terms import Terms
 from tests.servers import at_end
 

@@ -25,7 +25,14 @@ def test_nobody_else_may_read_any_of_the_files(store: Store, path: Path) -> None
     store.insert([new()])
     signal = store.listen()
     files = sorted(path.parent.iterdir())
-    names = ["jobs.db", "jobs.db-lock", "jobs.db-shm", "jobs.db-wake", "jobs.db-wal"]
+    names = [
+        "jobs.db",
+        "jobs.db-ended",
+        "jobs.db-lock",
+        "jobs.db-shm",
+        "jobs.db-wake",
+        "jobs.db-wal",
+    ]
     assert [file.name for file in files] == names
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     signal.close()

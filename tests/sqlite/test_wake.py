@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mainspring.engines import open_store
-from mainspring.engines.sqlite.wake import _Poll, _Watch
-from mainspring.store import Signal, Store
+from mainspring.engines.sqlite.wake import Poll, Watch
+from mainspring.store import News, Signal, Store
 from tests.contract.stage import new
 
 LONG = 20.0
@@ -70,16 +70,18 @@ def test_a_callers_commit_wakes_also_after_the_log_was_removed_and_made_again(
     signal.close()
 
 
-@pytest.mark.parametrize("by", ["mainspring", "another program"])
+@pytest.mark.parametrize("by", ["mainspring", "a caller"])
 def test_files_that_cannot_be_watched_are_looked_at(store: Store, path: Path, by: str) -> None:
     store.insert([new()])
-    signal = _Poll(f"{path}-wake", f"{path}-wal")
+    signal = Poll(str(path), News.WORK)
     assert not signal.wait(0.01)
     if by == "mainspring":
         store.insert([new()])
     else:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("CREATE TABLE customer(name TEXT)")
+            connection.execute("BEGIN IMMEDIATE")
+            store.insert([new()], connection=connection)
+            connection.execute("COMMIT")
     assert signal.wait(LONG)
     assert not signal.wait(0.01)
     waiting = threading.Thread(target=lambda: signal.wait(LONG))
@@ -92,7 +94,7 @@ def test_files_that_cannot_be_watched_are_looked_at(store: Store, path: Path, by
 
 def test_a_file_is_watched_where_that_can_be_done(store: Store) -> None:
     signal = store.listen()
-    assert isinstance(signal, _Watch)
+    assert isinstance(signal, Watch)
     signal.close()
 
 

@@ -17,6 +17,7 @@ from mainspring import (
     State,
     Tasks,
     current,
+    results,
 )
 
 LIMIT = 1000
@@ -144,3 +145,26 @@ def test_who_waits_or_begins_to_while_the_app_is_closed_is_told(app: Mainspring)
     for thread in threads:
         thread.join(10)
     assert [str(error) for error in told] == ["the app was closed"] * 2
+
+
+def test_of_very_many_who_wait_each_is_told_of_its_job(
+    app: Mainspring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all jobs are read at each look then; nor would a deleted one be waited for for ever."""
+    monkeypatch.setattr(results, "MANY", 2)
+    monkeypatch.setattr(results, "PAGE", 3)
+    jobs = app.enqueue_many(text.job(1) for _ in range(8))
+    gone, *others = jobs
+
+    async def story() -> list[Any]:
+        waits = [asyncio.ensure_future(app.waiter.await_(job.id.bytes, 30)) for job in jobs]
+        await asyncio.sleep(0)  # by then they wait
+        await asyncio.to_thread(app.delete, gone.id)
+        with app.worker(in_process=True):
+            return await asyncio.gather(*waits)
+
+    deleted, *ended = asyncio.run(story())
+    assert deleted is None
+    assert [(job.id, job.state) for job in ended] == [
+        (job.id.bytes, State.COMPLETED) for job in others
+    ]

@@ -14,7 +14,7 @@ from mainspring.errors import (
     UniqueTaken,
     VersionConflict,
 )
-from mainspring.server.problems import problem_of
+from mainspring.server.forms.problems import problem_of
 from mainspring.trouble import told
 
 WITH_MORE: dict[type[MainspringError], tuple[object, ...]] = {

@@ -97,3 +97,29 @@ def test_large_payloads_are_claimed_in_bounds() -> None:
     hungry, books = appetite({"async": 1000})
     hungry.taste({"async": jobs(2, bytes(1_000_000))})
     assert hungry.wish([books]).jobs <= MOST_BYTES // 1_000_000 + 1
+
+
+def test_the_farther_the_store_the_more_is_claimed_ahead() -> None:
+    """There is as much work to be done while a claim is under way."""
+    wishes = []
+    for trip in (1_000, 100_000, 10_000_000):
+        hungry, books = appetite({"thread": 8})
+        hungry.travelled(trip)
+        for _ in range(8):
+            hungry.taste({"thread": jobs(8)})
+            hungry.learn({"thread": [8, 8 * 10_000]}, {"thread": 1_000})
+        wishes.append(hungry.wish([books]).jobs)
+    near, far, farthest = wishes
+    assert near == 8 + 8 * 36 // 10
+    assert far == 8 + 8 * 135 // 10
+    assert far < farthest <= 8 + 8 * 175 // 10
+
+
+def test_a_trip_that_took_long_once_counts_little() -> None:
+    hungry, _ = appetite({"thread": 8})
+    hungry.travelled(1_000)
+    before = hungry._horizon
+    hungry.travelled(100_000)
+    assert before < hungry._horizon < before + 6_000
+    hungry.travelled(1_000)
+    assert hungry._horizon == before

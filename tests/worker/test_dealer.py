@@ -1,7 +1,9 @@
 """Who gets which job."""
 
+import time
+
 from mainspring.job import Claimed, Policy, encode_policy
-from mainspring.worker.control.dealer import Dealer
+from mainspring.worker.control.dealer import Dealer, Taste
 from mainspring.worker.crew.station import Station
 from mainspring.worker.link.wire import Drop, Feed, Hello, Order
 
@@ -68,3 +70,19 @@ def test_suspects_that_wait_are_lost_with_their_grants_and_no_others() -> None:
     assert [job.token for job in dealer.lose([7])] == [7]
     assert [job.token for job in dealer.suspects] == [8]
     assert [type(order) for order in crew.place.orders] == [Drop]
+
+
+def test_after_a_claim_that_came_too_late_the_next_are_for_fewer() -> None:
+    """Else what must go back each time would be claimed again and again."""
+    dealer, lease = Dealer(OneStation(), 1000), 10.0
+    dealer.meet(Hello({"t": "thread"}, {"thread": 2}, "url"))
+    now = time.monotonic()
+    assert dealer.timely(2, now, lease)
+    assert not dealer.timely(2, now - lease, lease)
+    claim = dealer.wish(Taste("w", 1), 0)
+    assert claim is not None
+    assert claim.limit == 1
+    assert dealer.timely(1, now, lease)
+    claim = dealer.wish(Taste("w", 1), 0)
+    assert claim is not None
+    assert claim.limit == 2

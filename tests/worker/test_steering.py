@@ -3,7 +3,9 @@
 import os
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,29 @@ from mainspring.app import Mainspring
 from mainspring.events import WorkerStopped
 from mainspring.job import State
 from mainspring.presence import Presence, Wanted
+from mainspring.store import Pulse, Store
 from tests.worker import forge, workshop
 from tests.worker.conftest import House, eventually
+
+
+class Told:
+    """A store, and what workers have told it of themselves."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.presences: list[Presence] = []
+
+    def heartbeat(self, presence: Presence, *args: Any, **kwargs: Any) -> Pulse:
+        """As the store does."""
+        self.presences.append(presence)
+        return self._store.heartbeat(presence, *args, **kwargs)
+
+    def tells_tasks(self) -> list[bool]:
+        """Whether the worker told its tasks, and each change of that."""
+        return [tells for tells, _ in groupby(bool(each.tasks) for each in self.presences)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def presence(house: House) -> Presence:
@@ -172,11 +195,11 @@ def test_a_new_child_makes_the_worker_tell_its_tasks_as_if_for_the_first_time(
     outside: House,
 ) -> None:
     """That makes jobs due that the old code could not run."""
-    worker = outside.start(lease="0.6s")
-    eventually(lambda: presence(outside).tasks)
+    store = Told(outside.app.store)
+    worker = outside.start(lease="0.6s", store=store)
+    eventually(lambda: store.tells_tasks() == [False, True])
     worker.reload()
-    eventually(lambda: not presence(outside).tasks)
-    eventually(lambda: presence(outside).tasks)
+    eventually(lambda: store.tells_tasks() == [False, True, False, True])
 
 
 CHANGING = """

@@ -21,9 +21,12 @@ CONNECT = 5.0
 TIMEOUT = 30.0
 """Seconds within which a connection is made, and within which something is heard of an answer."""
 
+NARROWEST = 10_000
+"""Bytes that a line carries in a second, or more: a call is given so much longer."""
+
 PATIENCE = 2.0
-"""Seconds for which a call is made again when the server is just not there: as long as one takes to
-be started anew."""
+"""Seconds, from its first failure, for which a call is made again when the server is just not
+there: as long as one takes to be started anew."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 IDLE = 30.0
@@ -62,8 +65,9 @@ class Answer(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """A request. `kind` is the media type of its body, `timeout` in seconds; `repeatable` says
-    whether it may be made twice."""
+    """A request. `kind` is the media type of its body, `timeout` in seconds. `repeatable` says
+    whether it may be made twice, `harmless` whether a program that is not answered may ask for the
+    same anew, so that it need not be told that it may have been done."""
 
     method: str
     path: str
@@ -71,6 +75,12 @@ class Wish(NamedTuple):
     kind: str = ""
     timeout: float = TIMEOUT
     repeatable: bool = True
+    harmless: bool = True
+
+    @property
+    def patience(self) -> float:
+        """Seconds in which it is sent, and then in which something is heard of its answer."""
+        return self.timeout + len(self.body or b"") / NARROWEST
 
 
 class Lines:
@@ -85,27 +95,24 @@ class Lines:
 
     def ask(self, wish: Wish) -> Answer:
         """The answer to a request; `StoreUnavailable` if none can be had."""
-        end, pause = time.monotonic() + min(PATIENCE, wish.timeout), FIRST_PAUSE
+        trial = _Trial(wish)
         while True:
+            sent = False
             try:
-                answer = self._once(wish)
-            except TimeoutError:
-                raise self.away("no answer in time") from None
-            except ssl.SSLCertVerificationError as error:
-                raise self.away(_words(error)) from error
+                line = self._taken() or self._made()
+                sent = True
+                answer = self._told(line, wish)
             except (OSError, http.client.HTTPException) as error:
-                if time.monotonic() + pause > end:
-                    raise self.away(_words(error)) from error
-                wait = pause
+                pause = trial.failed(error, sent=sent)
+                if pause is None:
+                    raise self.away(trial.words(_words(error))) from error
             else:
-                told = answer.retry_after
-                if answer.status not in AWAY or told is None or not wish.repeatable:
+                pause = trial.answered(answer)
+                if pause is None and trial.perhaps and answer.status in AWAY:
+                    raise self.away(trial.words(f"status {answer.status}"))
+                if pause is None:
                     return answer
-                if time.monotonic() + told > end:
-                    return answer
-                wait = told
-            time.sleep(wait)
-            pause = min(LONGEST_PAUSE, 2 * pause)
+            time.sleep(pause)
 
     def away(self, why: str) -> StoreUnavailable:
         """The error that says so."""
@@ -130,25 +137,10 @@ class Lines:
         for line, _ in idle if self._pid == os.getpid() else ():
             line.close()
 
-    def _once(self, wish: Wish) -> Answer:
-        line = self._taken()
-        if line is None:
-            line = self._new()
-            line.connect()
-        line.sock.settimeout(wish.timeout)
-        try:
-            answer = self._told(line, wish)
-        except (OSError, http.client.HTTPException) as error:
-            if wish.repeatable:
-                raise
-            raise self.away(f"{_words(error)}; {PERHAPS}") from error
-        if answer.status in CUT_OFF and not wish.repeatable:
-            raise self.away(f"status {answer.status}; {PERHAPS}")
-        return answer
-
     def _told(self, line: Line, wish: Wish) -> Answer:
         headers = self._headers | ({"Content-Type": wish.kind} if wish.kind else {})
         try:
+            line.sock.settimeout(wish.patience)
             line.request(wish.method, self.address.prefix + wish.path, wish.body, headers)
             response = line.getresponse()
             answer = Answer(response.status, response.headers, response.read())
@@ -176,6 +168,11 @@ class Lines:
                 line.close()
         return None
 
+    def _made(self) -> Line:
+        line = self._new()
+        line.connect()
+        return line
+
     def _new(self) -> Line:
         host, port = self.address.host, self.address.port
         if self.address.encrypted:
@@ -187,6 +184,41 @@ class Lines:
         return ssl.create_default_context()
 
 
+class _Trial:
+    """One call, made again as long as that may help. `perhaps` it was done although there was no
+    answer, and its caller must be told so."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.perhaps = False
+        self._wish = wish
+        self._end = float("inf")
+        self._pause = FIRST_PAUSE
+
+    def failed(self, error: Exception, *, sent: bool) -> float | None:
+        """Seconds after which to make it again; None: that is of no use."""
+        self.perhaps |= sent and not self._wish.harmless
+        lasts = isinstance(error, TimeoutError | ssl.SSLCertVerificationError)
+        return None if lasts or (sent and not self._wish.repeatable) else self._after(self._pause)
+
+    def answered(self, answer: Answer) -> float | None:
+        """The same; None: that is the answer."""
+        self.perhaps |= answer.status in CUT_OFF and not self._wish.harmless
+        told = answer.retry_after
+        if answer.status not in AWAY or told is None or not self._wish.repeatable:
+            return None
+        return self._after(told)
+
+    def words(self, trouble: str) -> str:
+        """What to say of it in the end."""
+        return f"{trouble}; {PERHAPS}" if self.perhaps else trouble
+
+    def _after(self, pause: float) -> float | None:
+        now = time.monotonic()
+        self._end = min(self._end, now + min(PATIENCE, self._wish.timeout))
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        return pause if now + pause <= self._end else None
+
+
 def _says_something(line: Line) -> bool:
     """Whether an idle line has something to say: that can only be its end."""
     poll = select.poll()
@@ -195,6 +227,8 @@ def _says_something(line: Line) -> bool:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ConnectionRefusedError):

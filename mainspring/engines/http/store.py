@@ -40,6 +40,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -326,10 +327,10 @@ class HttpStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
+    def listen(self, news: News = News.JOBS) -> Signal:
         if self._ears is None:
             raise self._not_open()
-        return self._ears.listen()
+        return self._ears.listen(news)
 
     # --- the way there and back -------------------------------------------------------------
 
@@ -381,7 +382,8 @@ class HttpStore:
             raise PayloadTooLarge(
                 f"{verb}: expected at most {LARGEST_CALL:,} bytes in one call, got {len(data):,}"
             )
-        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, verb not in ONCE)
+        may_be = verb not in ONCE, verb not in {*ONCE, "insert"}  # asked for anew: other jobs
+        wish = Wish("POST", f"/store/{verb}", data, MEDIA_TYPE, timeout, *may_be)
         answer = lines.ask(wish)
         if answer.kind != MEDIA_TYPE:
             raise trouble(self._address.shown, answer)

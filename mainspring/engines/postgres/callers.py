@@ -24,9 +24,11 @@ from mainspring.engines.postgres.insert import are_plain, insert, insert_plain, 
 from mainspring.engines.postgres.settle import settle
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.engines.postgres.trouble import trouble
+from mainspring.engines.postgres.wake import notice
 from mainspring.engines.postgres.writer import BEGIN, Writer
 from mainspring.errors import ForeignConnection, LeaseLost, StoreUnavailable, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
+from mainspring.store import News
 from mainspring.transactions import OnLoop
 
 SQL = sections(__file__)
@@ -105,7 +107,8 @@ class Callers:
                     step.run(SQL["undo"])
                     answers = insert(step, jobs)
                     step.finish()
-                step.rows(SQL["notify"], (self._address.tables,))
+                if step.news:
+                    step.rows(notice(step.news))
             except BaseException as error:
                 step.moved.clear()
                 with suppress(psycopg.Error):
@@ -165,7 +168,7 @@ class Callers:
             with trouble(self._place), own_errors():
                 caller.flush()
                 self._end(caller, job, transition)
-        self._writer.ring()
+        self._writer.ring(News.JOBS)
 
     @contextmanager
     def _caller(self, connection: Any) -> Iterator[Caller]:

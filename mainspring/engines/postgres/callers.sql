@@ -13,9 +13,6 @@ ROLLBACK TO SAVEPOINT mainspring_insert;
 -- name: release
 RELEASE SAVEPOINT mainspring_insert;
 
--- name: notify
-SELECT pg_notify('mainspring', %s);
-
 -- name: transaction
 SELECT pg_current_xact_id()::text;
 

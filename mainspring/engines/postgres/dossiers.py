@@ -27,6 +27,7 @@ from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.errors import UniqueTaken, UnknownDependency
 from mainspring.job import JobError, State
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -64,7 +65,7 @@ def restore(step: Step, dossiers: Sequence[Dossier]) -> int:
     known = _known(step, [each.job.id for each in dossiers])
     fresh = {each.job.id: each for each in dossiers if each.job.id not in known}
     if fresh:
-        step.matters = True
+        step.news |= News.JOBS
         numbers = [number for (number,) in step.rows(SQL["numbers"], (len(fresh),))]
         jobs = list(zip(numbers, fresh.values(), strict=True))
         known |= {each.job.id: number for number, each in jobs}

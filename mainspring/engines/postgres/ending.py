@@ -29,6 +29,7 @@ from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.places import Place, places
 from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import Reason
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -54,7 +55,7 @@ def _take_out(step: Step, jobs: Sequence[Place], state: int, reason: str | None)
     """Move jobs from where they wait to `finished`."""
     if not jobs:
         return
-    step.matters = True
+    step.news |= News.ENDS
     if ready := [(j.lane, j.score, j.number) for j in jobs if j.state == PENDING]:
         step.run(SQL["unready"], tuple(map(bigints, zip(*ready, strict=True))))
     if numbers := [job.number for job in jobs if job.state in (SCHEDULED, RETRYING)]:
@@ -152,7 +153,7 @@ def _release(step: Step, children: Sequence[int]) -> None:
     free = [number for (number,) in step.rows(SQL["free"], (bigints(set(children)),))]
     if not free:
         return
-    step.matters = True
+    step.news |= News.WORK
     rows = step.rows(
         SQL["release"], {"free": bigints(free), "wall": step.wall, "behind": step.wall - BEHIND}
     )

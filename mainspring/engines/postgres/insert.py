@@ -30,6 +30,7 @@ from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Again, Step
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
 from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -78,14 +79,14 @@ def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     """Store the jobs, whose names are known; the answers in their order."""
     if not jobs:
         return []
-    step.matters = True
+    step.news |= News.WORK
     return _Call(step, jobs).insert()
 
 
 def insert_plain(step: Step, jobs: Sequence[Job]) -> list[Inserted] | None:
     """The same by one statement, for jobs that collide with nothing; None, and the transaction is
     spoilt, if one is there already."""
-    step.matters = True
+    step.news |= News.WORK
     try:
         rows = _bodies(step, jobs, plain=True)
     except errors.UniqueViolation:

@@ -11,7 +11,7 @@ from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Claimed, Now
 from mainspring.presence import awaited
-from mainspring.store import Grant, Note, Presence, Pulse, Wanted
+from mainspring.store import Grant, News, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
 
@@ -62,9 +62,9 @@ def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
         return None
     told = msgspec.structs.replace(presence, seen=step.wall)
     (wanted,) = step.row(SQL["present"], (id, step.lease + lease, _encode(told)))
-    if new := awaited(presence, before, step.wall):
-        parked = {"wall": step.wall, "tasks": texts(new)}
-        step.matters |= step.run(SQL["unpark"], parked) > 0
+    new = awaited(presence, before, step.wall)
+    if new and step.run(SQL["unpark"], {"wall": step.wall, "tasks": texts(new)}):
+        step.news |= News.WORK
     return None if wanted is None else _decode_wanted(wanted)
 
 

@@ -13,6 +13,7 @@ from mainspring.engines.postgres.arrays import bigints, blobs, texts
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.posts import KEPT, MOST_WEIGHT, SLICE, Cursor, NewPost, Page
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -30,7 +31,7 @@ def post(step: Step, posts: Sequence[NewPost]) -> list[int]:
         "bodies": blobs([each.body for each in posts]),
     }
     (before,) = step.row(SQL["post"], named)
-    step.matters = True
+    step.news |= News.POSTS
     if (before + len(posts)) // SLICE > before // SLICE:
         _prune(step, 2 * max(SLICE, len(posts)))
     return list(range(before + 1, before + len(posts) + 1))

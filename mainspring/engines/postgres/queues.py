@@ -6,7 +6,7 @@ from mainspring.engines.common.sections import sections
 from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
-from mainspring.store import QueueInfo, Settings
+from mainspring.store import News, QueueInfo, Settings
 
 SQL = sections(__file__)
 
@@ -15,7 +15,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
     """Change what is given; all settings of the queue, whose name is known."""
     number = step.names.queue(name)
     step.run(SQL["configure"], (*values(settings), number))
-    step.matters = True
+    step.news |= News.WORK
     return info(step.row(SQL["queue"], (number,)))
 
 

@@ -28,6 +28,7 @@ from mainspring.engines.postgres.arrays import bigints, blobs
 from mainspring.engines.postgres.operate import Slice
 from mainspring.engines.postgres.places import Place, places
 from mainspring.engines.postgres.step import BEHIND, Step
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -45,7 +46,8 @@ def replay(step: Step, numbers: Sequence[int]) -> Slice:
             answer.refused[job.id] = f"its unique key is held by job {UUID(bytes=holder)}"
         else:
             answer.ids.append(job.id)
-    step.matters = step.matters or bool(answer.ids)
+    if answer.ids:
+        step.news |= News.JOBS
     return answer
 
 

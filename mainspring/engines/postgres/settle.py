@@ -26,6 +26,7 @@ from mainspring.engines.postgres import ending, keys
 from mainspring.engines.postgres.arrays import bigints, blobs, texts
 from mainspring.engines.postgres.step import BEHIND, Step
 from mainspring.job import State, Transition
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -69,7 +70,7 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
     plainly = len(ended)
     missing = _one_by_one(step, others, ended, answer) if others else []
     if ended:
-        step.matters = True
+        step.news |= News.ENDS
         if awaited or len(ended) > plainly:
             _see_to_dependents(step, ended)
     if missing:
@@ -292,7 +293,7 @@ def _write(step: Step, rows: _Rows) -> None:
         *numbers, reasons = zip(*rows.later, strict=True)
         step.run(SQL["later"], (*map(bigints, numbers), texts(reasons)))
     if rows.ready:
-        step.matters = True
+        step.news |= News.WORK
         step.run(SQL["ready"], tuple(map(bigints, zip(*rows.ready, strict=True))))
     if rows.errors:
         at, claims, bodies = zip(*rows.errors, strict=True)

@@ -19,6 +19,7 @@ from mainspring.engines.postgres.arrays import bigints
 from mainspring.engines.postgres.names import Names
 from mainspring.engines.postgres.reader import Reader
 from mainspring.job import Now
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -50,8 +51,8 @@ class Step(Reader):
         self.handed = handed
         self.statistics = statistics
         self.moved: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.matters = False
-        """Whether workers or waiters should look: told by a signal after the commit."""
+        self.news = News(0)
+        """What signals tell of after the commit."""
         self.afterwards: list[Callable[[], object]] = []
 
     def after(self, action: Callable[[], object]) -> None:

@@ -62,6 +62,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -346,8 +347,8 @@ class PostgresStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
-        return self._parts.ear.listen()
+    def listen(self, news: News = News.JOBS) -> Signal:
+        return self._parts.ear.listen(news)
 
 
 def _exchange(

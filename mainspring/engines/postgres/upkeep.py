@@ -13,6 +13,7 @@ from mainspring.engines.postgres.prune import Walk, prune
 from mainspring.engines.postgres.reader import Reader
 from mainspring.engines.postgres.step import Step
 from mainspring.job import Now
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -63,7 +64,7 @@ def do(step: Step, chores: Chores, limit: int) -> int:
     for queue in chores.queues:
         touched += promote(step, queue, limit) + expire(step, queue, limit)
     if chores.queues:
-        step.matters = True
+        step.news |= News.WORK
     if chores.prunable:
         touched += prune(step, chores.prunable)
     if chores.entries:

@@ -23,6 +23,7 @@ from mainspring.engines.postgres.trouble import AGAIN, is_lost, translated
 from mainspring.engines.postgres.wake import Bell
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Now
+from mainspring.store import News
 
 T = TypeVar("T")
 Verb = Callable[[Step], T]
@@ -84,9 +85,9 @@ class Writer:
         """A step on this connection."""
         return Step(connection, self._address.tables, now, self.names, self.handed, self.statistics)
 
-    def ring(self) -> None:
+    def ring(self, news: News) -> None:
         """Tell of a commit that another connection made."""
-        self._bell.ring()
+        self._bell.ring(news)
 
     def flush(self) -> None:
         """Write statistics that lie about."""
@@ -109,8 +110,7 @@ class Writer:
     def _conclude(self, step: Step, connection: Connection) -> None:
         for action in step.afterwards:
             action()
-        if step.matters:
-            self._bell.ring(connection)
+        self._bell.ring(step.news, connection)
 
     def _insist(self, act: Callable[[Connection], T], repeatable: bool) -> T:
         tries = lost = 0

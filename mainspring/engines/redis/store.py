@@ -52,6 +52,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -344,8 +345,8 @@ class RedisStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
-        return self._parts.bell.listen()
+    def listen(self, news: News = News.JOBS) -> Signal:
+        return self._parts.bell.listen(news)
 
 
 def _note(note: Note) -> tuple[Any, ...]:

@@ -2,40 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from mainspring.engines.common.audience import NOTHING, Audience
 from mainspring.engines.shards.shard import Shard
 from mainspring.errors import StoreUnavailable
-from mainspring.store import Signal
+from mainspring.store import News, Signal
 
 TURN = 1.0
 """Seconds of one wait, and between two tries to hear of a shard that does not answer."""
-
-
-class AnyOf:
-    """A signal by any of the shards."""
-
-    def __init__(self, leave: "Callable[[AnyOf], None]") -> None:
-        self._event = threading.Event()
-        self._leave = leave
-        self._rung = False
-
-    def ring(self) -> None:
-        """One of them has rung."""
-        self._rung = True
-        self._event.set()
-
-    def wait(self, timeout: float) -> bool:
-        self._event.wait(timeout)
-        self._event.clear()
-        rung, self._rung = self._rung, False
-        return rung
-
-    def wake(self) -> None:
-        self._event.set()
-
-    def close(self) -> None:
-        self._leave(self)
 
 
 class Ears:
@@ -44,24 +19,20 @@ class Ears:
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards
         self._lock = threading.Lock()
-        self._listeners: set[AnyOf] = set()
+        self._audience = Audience(self._reach)
         self._closed = threading.Event()
         self._signals: list[Signal] = []
         self._threads: list[threading.Thread] = []
         self._pid = 0
 
-    def listen(self) -> "AnyOf":
-        """A signal for every commit from now on."""
+    def listen(self, news: News) -> Signal:
+        """A signal for every such commit from now on."""
         with self._lock:
             if self._pid != os.getpid():
                 # A forked process has none of its parent's threads.
                 self._pid, self._signals, self._threads = os.getpid(), [], []
-                self._listeners = set()
-                for shard in self._shards:
-                    self._start(shard)
-            listener = AnyOf(self._listeners.discard)
-            self._listeners.add(listener)
-        return listener
+                self._audience = Audience(self._reach)
+        return self._audience.join(news)
 
     def close(self) -> None:
         """Listen no more."""
@@ -73,6 +44,14 @@ class Ears:
         for thread in self._threads:
             thread.join()
 
+    def _reach(self, news: News) -> None:
+        with self._lock:
+            for signal in list(self._signals):
+                signal.add(news)
+            if not self._threads and not self._closed.is_set():
+                for shard in self._shards:
+                    self._start(shard)
+
     def _start(self, shard: Shard) -> None:
         signal = self._signal(shard)
         name = f"mainspring-shard-{shard.name}-ear"
@@ -83,11 +62,14 @@ class Ears:
         thread.start()
 
     def _signal(self, shard: Shard) -> Signal | None:
+        news = self._audience.news
         try:
-            signal = shard.do(lambda store: store.listen())
+            signal = shard.do(lambda store: store.listen(news))
         except StoreUnavailable:
             return None
         self._signals.append(signal)
+        if more := self._audience.news & ~news:
+            signal.add(more)
         return signal
 
     def _hear(self, shard: Shard, signal: Signal | None, signals: list[Signal]) -> None:
@@ -95,18 +77,18 @@ class Ears:
             if signal is None:
                 self._closed.wait(TURN)
                 signal = self._signal(shard)
-                rung = signal is not None
+                rung = NOTHING if signal is None else self._audience.news
             else:
                 rung = self._rung(signal)
-            for listener in tuple(self._listeners) if rung else ():
-                listener.ring()
+            if rung:
+                self._audience.ring(rung)
         if signal is not None:
             signals.remove(signal)
             signal.close()
 
-    def _rung(self, signal: Signal) -> bool:
+    def _rung(self, signal: Signal) -> News:
         try:
             return signal.wait(TURN)
         except StoreUnavailable:
             self._closed.wait(TURN)
-            return False
+            return NOTHING

@@ -39,6 +39,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -284,5 +285,5 @@ class ShardsStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
-        return self._ears.listen()
+    def listen(self, news: News = News.JOBS) -> Signal:
+        return self._ears.listen(news)

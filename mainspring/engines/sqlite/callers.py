@@ -28,6 +28,7 @@ from mainspring.engines.sqlite.trouble import BUSY, primary_code, trouble
 from mainspring.engines.sqlite.writer import Writer
 from mainspring.errors import ForeignConnection, LeaseLost, NotImmediate, TransactionError
 from mainspring.job import Claimed, Inserted, NewJob, Now, Transition
+from mainspring.store import News
 from mainspring.transactions import OnLoop
 
 SQL = sections(__file__)
@@ -104,6 +105,7 @@ class Callers:
                 f"{self._place}: the transaction could not be made to write ({error});"
                 " begin it with BEGIN IMMEDIATE"
             ) from error
+        self._writer.expect()
         fresh = (each for each in answers if not each.repeated and each.duplicate_of is None)
         self._own.inserted = next((each.number for each in fresh), _NO_NUMBER)
         return answers
@@ -170,7 +172,7 @@ class Callers:
                         " (a third of the lease); nothing was committed"
                     )
                 self._end(connection, job, transition)
-        self._writer.ring()
+        self._writer.ring(News.JOBS)
 
     @contextmanager
     def _begun(self, most: float) -> Iterator[sqlite3.Connection]:

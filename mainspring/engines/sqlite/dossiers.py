@@ -25,6 +25,7 @@ from mainspring.engines.sqlite.insert import flags_of, numbers_of
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import UniqueTaken, UnknownDependency
 from mainspring.job import JobError, State
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -62,7 +63,7 @@ def restore(step: Step, dossiers: Sequence[Dossier]) -> int:
     known = _numbers(step, [each.job.id for each in dossiers])
     fresh = [each for each in dossiers if each.job.id not in known]
     if fresh:
-        step.matters = True
+        step.news |= News.JOBS
         (last,) = step.row(SQL["number"], (len(fresh),))
         for number, each in enumerate(fresh, last - len(fresh) + 1):
             known[each.job.id] = number

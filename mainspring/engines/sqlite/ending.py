@@ -24,6 +24,7 @@ from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.places import Place, places
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Reason
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -47,7 +48,7 @@ def end_waiting(step: Step, jobs: Sequence[Place], state: int, reason: str | Non
 
 def _take_out(step: Step, jobs: Sequence[Place], state: int, reason: str | None) -> None:
     """Move jobs from where they wait to `finished`."""
-    step.matters = True
+    step.news |= News.ENDS
     step.many(SQL["unready"], [(j.lane, j.score, j.number) for j in jobs if j.state == PENDING])
     if numbers := [job.number for job in jobs if job.state in (SCHEDULED, RETRYING)]:
         step.run(SQL["unlater"], (as_json(numbers),))
@@ -151,7 +152,7 @@ def _release(step: Step, children: Sequence[int]) -> None:
         step.moved[queue, PENDING if due <= step.wall else SCHEDULED] += 1
     if not rows:
         return
-    step.matters = True
+    step.news |= News.WORK
     step.run(SQL["release_ready"], (step.wall, free))
     step.run(SQL["release_later"], (step.wall, free))
     step.run(SQL["unblocked"], (free,))

@@ -30,6 +30,7 @@ from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.errors import IdConflict, InvalidArguments, UniqueTaken, UnknownDependency
 from mainspring.job import MESSAGE, Inserted, NewJob, encode_policy
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -45,7 +46,7 @@ def insert(step: Step, jobs: Sequence[Job]) -> list[Inserted]:
     """Store the jobs; the answers in their order."""
     if not jobs:
         return []
-    step.matters = True
+    step.news |= News.WORK
     if not any(job.unique is not None or job.edges for job in jobs):
         try:
             return _store(step, jobs)

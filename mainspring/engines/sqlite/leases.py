@@ -11,7 +11,7 @@ from mainspring.engines.sqlite.settle import settle
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Claimed, Now, State, Transition
 from mainspring.presence import awaited
-from mainspring.store import Grant, Note, Presence, Pulse, Wanted
+from mainspring.store import Grant, News, Note, Presence, Pulse, Wanted
 
 SQL = sections(__file__)
 
@@ -59,8 +59,9 @@ def _present(step: Step, presence: Presence, lease: int) -> Wanted | None:
         return None
     told = msgspec.structs.replace(presence, seen=step.wall)
     (wanted,) = step.row(SQL["present"], (presence.id, step.lease + lease, _encode(told)))
-    if new := awaited(presence, before, step.wall):
-        step.matters |= step.run(SQL["unpark"], (step.wall, as_json(new))).rowcount > 0
+    new = awaited(presence, before, step.wall)
+    if new and step.run(SQL["unpark"], (step.wall, as_json(new))).rowcount:
+        step.news |= News.WORK
     return None if wanted is None else _decode_wanted(wanted)
 
 

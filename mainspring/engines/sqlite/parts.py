@@ -18,7 +18,7 @@ from mainspring.engines.sqlite.wake import Bell
 from mainspring.engines.sqlite.writer import Writer
 from mainspring.errors import StoreUnavailable
 from mainspring.job import Now
-from mainspring.store import Signal
+from mainspring.store import News, Signal
 
 T = TypeVar("T")
 
@@ -80,11 +80,11 @@ class Parts:
             with trouble(self._address.place), self.writer.alone() as connection:
                 yield connection
 
-    def listen(self) -> Signal:
-        """A signal for every commit from now on."""
+    def listen(self, news: News) -> Signal:
+        """A signal for every such commit from now on."""
         with self.reading() as connection:
             connection.execute("SELECT 1 FROM meta").fetchall()  # so that there is a log to watch
-        return self.bell.listen()
+        return self.bell.listen(news)
 
     def close(self) -> None:
         """Finish and let go."""

@@ -7,6 +7,7 @@ from mainspring.engines.common.posts import begin, encode_headers, page, posted
 from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step
 from mainspring.posts import KEPT, MOST_WEIGHT, SLICE, Cursor, NewPost, Page
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -25,7 +26,7 @@ def post(step: Step, posts: Sequence[NewPost]) -> list[int]:
         headers = encode_headers(each.headers)
         rows.append((number, step.wall, upto, each.topic, headers, each.body))
     step.many(SQL["post"], rows)
-    step.matters = True
+    step.news |= News.POSTS
     if last // SLICE > (first - 1) // SLICE:
         prune(step, 2 * max(SLICE, len(posts)))
     return list(range(first, last + 1))

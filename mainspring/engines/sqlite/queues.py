@@ -6,7 +6,7 @@ from mainspring.engines.common.codes import SLICE
 from mainspring.engines.common.queues import info, values
 from mainspring.engines.common.sections import sections
 from mainspring.engines.sqlite.step import Step, as_json
-from mainspring.store import QueueInfo, Settings
+from mainspring.store import News, QueueInfo, Settings
 
 SQL = sections(__file__)
 
@@ -17,7 +17,7 @@ def configure(step: Step, name: str, settings: Settings) -> QueueInfo:
     step.run(SQL["configure"], (*values(settings), number))
     if settings.max_depth is not None:
         step.run(SQL["limited"])
-    step.matters = True
+    step.news |= News.WORK
     return info(step.row(SQL["queue"], (number,)))
 
 

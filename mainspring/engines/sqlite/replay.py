@@ -30,6 +30,7 @@ from mainspring.engines.sqlite import ending, keys
 from mainspring.engines.sqlite.operate import Slice
 from mainspring.engines.sqlite.places import Place, places
 from mainspring.engines.sqlite.step import Step, as_json
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -65,7 +66,8 @@ def go_on(step: Step, parent: int, state: int | None, after: int, limit: int) ->
 def _bring_back(step: Step, replayed: Sequence[int]) -> None:
     """Put back what was cancelled because of these, and because of those, wave by wave. One step
     puts back a slice and leaves the rest to later ones."""
-    step.matters = step.matters or bool(replayed)
+    if replayed:
+        step.news |= News.JOBS
     left, wave = SLICE, list(replayed)
     while wave:
         fallen = step.rows(SQL["fallen"], (as_json(wave), left + 1))

@@ -26,6 +26,7 @@ from mainspring.engines.sqlite import ending
 from mainspring.engines.sqlite.places import places
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import State, Transition
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -64,7 +65,7 @@ def _settle(step: Step, transitions: Sequence[Transition], answer: Settled) -> N
             others += batch
     missing = _one_by_one(step, others, ended, answer) if others else []
     if ended:
-        step.matters = True
+        step.news |= News.ENDS
         _see_to_dependents(step, ended)
     if missing:
         _look_for(step, missing, answer)
@@ -287,7 +288,7 @@ def _write(step: Step, rows: _Rows) -> None:
     if rows.later:
         step.many(SQL["later"], rows.later)
     if rows.ready:
-        step.matters = True
+        step.news |= News.WORK
         step.many(SQL["ready"], rows.ready)
     if rows.expiries:
         step.many(SQL["expiry"], rows.expiries)

@@ -16,6 +16,7 @@ from mainspring.engines.common.sections import sections
 from mainspring.engines.common.tallies import Statistics
 from mainspring.engines.sqlite.names import Names
 from mainspring.job import Now
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -45,8 +46,8 @@ class Step:
         self.handed = handed
         self.statistics = statistics
         self.moved: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.matters = False
-        """Whether workers or waiters should look: told by a signal after the commit."""
+        self.news = News(0)
+        """What signals tell of after the commit."""
         self.surely = False
         """Whether the disk must have this before it is answered."""
         self.afterwards: list[Callable[[], object]] = []

@@ -59,6 +59,7 @@ from mainspring.store import (
     Health,
     Line,
     Minute,
+    News,
     Note,
     Presence,
     Pulse,
@@ -341,8 +342,8 @@ class SqliteStore:
 
     # --- signals ----------------------------------------------------------------------------
 
-    def listen(self) -> Signal:
-        return self._parts.listen()
+    def listen(self, news: News = News.JOBS) -> Signal:
+        return self._parts.listen(news)
 
 
 def _exchange(step: Step, transitions: Sequence[Transition], wish: Claim | None) -> Exchanged:

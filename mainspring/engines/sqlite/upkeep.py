@@ -15,6 +15,7 @@ from mainspring.engines.sqlite.claim import expire, promote
 from mainspring.engines.sqlite.prune import SECONDS, Walk, prune
 from mainspring.engines.sqlite.step import Step, as_json
 from mainspring.job import Now
+from mainspring.store import News
 
 SQL = sections(__file__)
 
@@ -67,7 +68,8 @@ def do(step: Step, chores: Chores, limit: int) -> tuple[int, Chores]:
             break
         touched += promote(step, queue, limit) + expire(step, queue, limit)
         seen += 1
-    step.matters = step.matters or seen > 0
+    if seen:
+        step.news |= News.WORK
     prunable = chores.prunable
     if prunable and (not touched or time.monotonic() < until):
         pruned, prunable = prune(step, prunable, until)

@@ -1,8 +1,9 @@
 """Signals: a waiter learns of a commit by whichever process, without asking again and again.
 
-The writer touches a wake file after each commit that matters; waiters watch that file, and the
-log, into which other programs' commits go too. Where the system cannot watch files, a waiter looks
-at them, less often the longer nothing happens.
+After a commit that is news the writer touches a file that is there for such news, and waiters watch
+it. Nobody does that after a commit of a caller's own. So whoever inserts in a caller's transaction
+leaves word before, and waiters who find it heed changes of the log. Where the system cannot watch
+files, a waiter looks at them, less often the longer nothing happens.
 """
 
 import ctypes
@@ -11,15 +12,17 @@ import select
 import struct
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
-from mainspring.store import Signal
+from mainspring.engines.common.audience import NOTHING, Audience
+from mainspring.store import News, Signal
 
 _NONBLOCK, _CLOEXEC, _MODIFY, _IGNORED = 0o4000, 0o2000000, 2, 0x8000
 _FOREIGN_SECONDS = 0.02
 """A change of the log is seen before the commit that it is part of has ended."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+
+_SUFFIXES = {News.WORK: "-wake", News.ENDS: "-ended", News.POSTS: "-posts"}
 
 
 class Bell:
@@ -27,168 +30,230 @@ class Bell:
 
     def __init__(self, path: str | None) -> None:
         self._path = path
-        self._file: int | None = None
-        self._listeners: set[_Here] = set()
+        self._files: dict[str, int] = {}
+        self._audience = Audience(lambda news: None)
 
-    def ring(self) -> None:
-        """Tell everybody who waits. Never fails: a signal is a hint."""
+    def ring(self, news: News) -> None:
+        """Tell everybody who waits for these. Never fails: a signal is a hint."""
         if self._path is None:
-            for listener in tuple(self._listeners):
-                listener.ring()
+            self._audience.ring(news)
             return
-        try:
-            if self._file is None:
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-                self._file = os.open(f"{self._path}-wake", flags, 0o600)
-            os.pwrite(self._file, b"!", 0)
-        except OSError:
-            pass  # such as a full disk: who waits asks again by itself
+        for each in news:
+            with suppress(OSError):  # such as a full disk: who waits asks again by itself
+                os.pwrite(self._file(_SUFFIXES[each]), b"!", 0)
 
-    def listen(self) -> Signal:
-        """A signal for every commit from now on."""
+    def expect(self) -> None:
+        """Leave word that the transaction of a caller's that is open may bring news of jobs."""
+        if self._path is not None:
+            with suppress(OSError):
+                os.pwrite(self._file("-lock"), _OPEN + os.urandom(7), 0)
+
+    def expect_no_more(self) -> None:
+        """Within a transaction of ours, when there can be none of a caller's: take it back."""
+        if self._path is not None:
+            with suppress(OSError):
+                file = self._file("-lock")
+                if os.pread(file, 1, 0) == _OPEN:
+                    os.pwrite(file, _OVER, 0)
+
+    def listen(self, news: News) -> Signal:
+        """A signal for every such commit from now on."""
         if self._path is None:
-            here = _Here(self._listeners.discard)
-            self._listeners.add(here)
-            return here
-        wake, log = f"{self._path}-wake", f"{self._path}-wal"
-        self.ring()  # so that there is a file to watch
+            return self._audience.join(news)
         try:
-            return _Watch(wake, log)
+            return Watch(self._path, news)
         except (OSError, AttributeError):
-            return _Poll(wake, log)
+            return Poll(self._path, news)
 
     def close(self) -> None:
         """Ring no more."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        while self._files:
+            _, file = self._files.popitem()
+            os.close(file)
+
+    def _file(self, suffix: str) -> int:
+        file = self._files.get(suffix)
+        if file is None:
+            file = self._files[suffix] = _opened(f"{self._path}{suffix}")
+        return file
 
 
-class _Here:
-    """A signal within the process, for a store in memory."""
+_OPEN, _OVER = b"y", b"n"
+"""The first byte of the word that is left about callers. The others are random: no word comes
+twice."""
 
-    def __init__(self, leave: Callable[["_Here"], None]) -> None:
-        self._event = threading.Event()
-        self._leave = leave
-        self._rung = False
 
-    def ring(self) -> None:
-        self._rung = True
-        self._event.set()
+class _Word:
+    """What is left about callers."""
 
-    def wait(self, timeout: float) -> bool:
-        self._event.wait(timeout)
-        self._event.clear()
-        rung, self._rung = self._rung, False
-        return rung
+    def __init__(self, path: str) -> None:
+        self._file = _opened(f"{path}-lock")
+        self._seen = self._read()
 
-    def wake(self) -> None:
-        self._event.set()
+    def heed_log(self) -> bool:
+        """Whether a caller may have committed since this was asked before. His transaction stays
+        open in that word until one of ours follows it."""
+        before, self._seen = self._seen, self._read()
+        return self._seen != before or self._seen.startswith(_OPEN)
+
+    def _read(self) -> bytes:
+        return os.pread(self._file, 8, 0)
 
     def close(self) -> None:
-        self._leave(self)
+        """Let go of the file."""
+        os.close(self._file)
 
 
-class _Watch:
+class Watch:
     """A signal by the kernel's word that a file was written (inotify)."""
 
-    def __init__(self, wake: str, log: str) -> None:
+    def __init__(self, path: str, news: News) -> None:
+        self._path = path
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._log_file = log
+        self._news = self._again = NOTHING
+        self._watches: dict[int, News] = {}
+        self._log = -1
         self._inotify: int = self._libc.inotify_init1(_NONBLOCK | _CLOEXEC)
         if self._inotify < 0:
             raise OSError(ctypes.get_errno(), "inotify")
-        self._bell, self._log = self._add(wake), self._add(log)
-        self._log_only = False
-        if self._bell < 0:
+        try:
+            self._word = _Word(path)
+            self.add(news)
+        except OSError:
             os.close(self._inotify)
-            raise OSError(ctypes.get_errno(), "inotify")
+            raise
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._inotify, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
 
-    def _add(self, file: str) -> int:
+    def add(self, news: News) -> None:
+        for each in news & ~self._news:
+            file = f"{self._path}{_SUFFIXES[each]}"
+            os.close(_opened(file))  # so that there is one to watch
+            watch = self._watched(file)
+            if watch < 0:
+                raise OSError(ctypes.get_errno(), "inotify")
+            self._watches[watch] = each
+        self._news |= news
+        self._watch_log()
+
+    def _watch_log(self) -> None:
+        if self._log < 0 and self._news & News.JOBS:
+            self._log = self._watched(f"{self._path}-wal")
+
+    def _watched(self, file: str) -> int:
         watch: int = self._libc.inotify_add_watch(self._inotify, os.fsencode(file), _MODIFY)
         return watch
 
-    def wait(self, timeout: float) -> bool:
-        if self._log < 0:
-            self._log = self._add(self._log_file)
-        # The log changes before the commit that it is part of has ended. Whoever of us commits
-        # holds the queue of writers meanwhile, so to ask then is not too soon but just in time;
-        # of another program's commit nothing more is heard, so it is asked for once more.
-        waited = self._log_only
-        ready = self._ready(min(timeout, _FOREIGN_SECONDS) if waited else timeout)
-        self._log_only = False
-        if not ready:
-            return waited
-        changed, rung = self._changes()
-        self._log_only = changed and not rung
-        return changed or waited
+    def wait(self, timeout: float) -> News:
+        self._watch_log()
+        # After a change of the log nothing is heard of the end of the commit: so look once more.
+        again, self._again = self._again, NOTHING
+        end = time.monotonic() + (min(timeout, _FOREIGN_SECONDS) if again else timeout)
+        while True:
+            left = end - time.monotonic()
+            woken = self._ready(left)
+            if woken is None:
+                return again
+            news = self._changes()
+            if news or woken or left <= 0:
+                return again | news
 
-    def _ready(self, timeout: float) -> bool:
+    def _ready(self, timeout: float) -> bool | None:
+        """Whether it was woken, None if nothing has happened."""
         ready = self._poll.poll(max(0.0, timeout) * 1000)
-        if any(file == self._woken for file, _ in ready):
+        if not ready:
+            return None
+        woken = any(file == self._woken for file, _ in ready)
+        if woken:
             with suppress(BlockingIOError):
                 os.read(self._woken, 4096)
-        return bool(ready)
+        return woken
 
-    def _changes(self) -> tuple[bool, bool]:
-        """Whether anything changed, and whether the bell was among it."""
+    def _changes(self) -> News:
         try:
             events = os.read(self._inotify, 65536)
         except BlockingIOError:
-            return False, False
-        watches = set()
+            return NOTHING
+        news, logged = NOTHING, False
         while events:
             watch, mask, _, length = struct.unpack_from("iIII", events)
-            watches.add(watch)
-            if watch == self._log and mask & _IGNORED:
+            if watch != self._log:
+                news |= self._watches.get(watch, NOTHING)
+            elif mask & _IGNORED:
                 self._log = -1  # the log was removed, as by the last who closed it
+            else:
+                logged = True
             events = events[16 + length :]
-        return True, self._bell in watches
+        if logged and self._word.heed_log():
+            self._again = News.JOBS & self._news
+        return news | self._again
 
     def wake(self) -> None:
         with suppress(OSError):
             os.write(self._waker, b"!")
 
     def close(self) -> None:
+        self._word.close()
         for file in (self._inotify, self._woken, self._waker):
             with suppress(OSError):
                 os.close(file)
 
 
-class _Poll:
+class Poll:
     """A signal by looking at the files, where the kernel does not tell."""
 
-    def __init__(self, wake: str, log: str) -> None:
-        self._files = wake, log
+    def __init__(self, path: str, news: News) -> None:
+        self._path = path
         self._event = threading.Event()
-        self._seen = self._look()
+        self._word = _Word(path)
+        self._seen: dict[News, object] = {}
+        self._log = self._log_now()
+        self.add(news)
 
-    def wait(self, timeout: float) -> bool:
+    def add(self, news: News) -> None:
+        self._seen = {each: self._look(each) for each in news} | self._seen
+
+    def wait(self, timeout: float) -> News:
         end, pause = time.monotonic() + timeout, _SHORTEST_PAUSE
-        while (found := self._look()) == self._seen:
+        while not (found := self._changes()):
             left = end - time.monotonic()
             if left <= 0 or self._event.wait(min(pause, left)):
                 self._event.clear()
-                return False
+                break
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-        if found[0] == self._seen[0]:
-            time.sleep(_FOREIGN_SECONDS)
-            found = self._look()
-        self._seen = found
-        return True
+        return found
 
-    def _look(self) -> tuple[object, object]:
-        return _state(self._files[0]), _state(self._files[1])
+    def _changes(self) -> News:
+        news = NOTHING
+        for each, seen in self._seen.items():
+            if (now := self._look(each)) != seen:
+                self._seen[each] = now
+                news |= each
+        before, self._log = self._log, self._log_now()
+        if self._log != before and self._word.heed_log() and self._seen.keys() & set(News.JOBS):
+            time.sleep(_FOREIGN_SECONDS)
+            self._log = self._log_now()
+            news |= News.JOBS
+        return news
+
+    def _log_now(self) -> object:
+        return _state(f"{self._path}-wal")
+
+    def _look(self, news: News) -> object:
+        return _state(f"{self._path}{_SUFFIXES[news]}")
 
     def wake(self) -> None:
         self._event.set()
 
     def close(self) -> None:
+        self._word.close()
         self._event.set()
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _state(path: str) -> object:

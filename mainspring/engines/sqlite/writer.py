@@ -1,7 +1,7 @@
 """The one writer of a process: verbs that are called at the same time share a transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from sqlite3 import Connection
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +22,7 @@ from mainspring.engines.sqlite.trouble import BUSY, primary_code, translated, tr
 from mainspring.engines.sqlite.wake import Bell
 from mainspring.errors import StoreFull, StoreUnavailable
 from mainspring.job import Now
+from mainspring.store import News
 
 T = TypeVar("T")
 Verb = Callable[[Step], T]
@@ -90,9 +91,13 @@ class Writer:
             connection, now or clock.now(), names or self.names, self.handed, self.statistics
         )
 
-    def ring(self) -> None:
+    def ring(self, news: News) -> None:
         """Tell of a commit that another connection made."""
-        self._bell.ring()
+        self._bell.ring(news)
+
+    def expect(self) -> None:
+        """Tell that a caller's transaction, which is open, may bring news of jobs."""
+        self._bell.expect()
 
     def tend(self) -> None:
         """Write statistics that lie about, and make a checkpoint that is due."""
@@ -204,8 +209,7 @@ class Writer:
         for step in steps:
             for action in step.afterwards:
                 action()
-        if any(step.matters for step in steps):
-            self._bell.ring()
+        self._ring(steps, News.ENDS, News.POSTS)
         try:
             if steps:
                 surely = any(step.surely for step in steps)
@@ -237,6 +241,9 @@ class Writer:
                     steps.append(step)
             if taken:
                 statistics.write(connection, taken)
+            self._bell.expect_no_more()
+            # Whoever claims now waits for this transaction to end, and so comes just in time.
+            self._ring(steps, News.WORK)
             connection.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back by itself, as it does when the disk is full.
@@ -245,6 +252,11 @@ class Writer:
             self.statistics.give_back(taken)
             raise
         return steps
+
+    def _ring(self, steps: Sequence[Step], *kinds: News) -> None:
+        for news in kinds:
+            if any(news in step.news for step in steps):
+                self._bell.ring(news)
 
     @contextmanager
     def _kept_apart(self, connection: Connection, turn: Turn) -> Iterator[None]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from mainspring.keys import Permission
-from mainspring.server.callers import Caller
+from mainspring.server.permissions.callers import Caller
 from mainspring.server.synap.refusals import forbidden, invalid, missing
 
 MOST = 2**64

@@ -10,8 +10,8 @@ from mainspring.cells import BEHIND_OWN, Cell, Put
 from mainspring.durations import LATEST, SECOND
 from mainspring.errors import PayloadTooLarge, VersionConflict
 from mainspring.kv import key_of
-from mainspring.server.callers import Caller
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.permissions.callers import Caller
 from mainspring.server.synap.asking import is_whole
 from mainspring.server.synap.refusals import invalid
 from mainspring.server.synap.values import kept

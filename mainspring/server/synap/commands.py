@@ -8,11 +8,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mainspring.keys import Permission
-from mainspring.server import asked
-from mainspring.server.answers import answer
-from mainspring.server.callers import caller_of
-from mainspring.server.recorder import changed, record
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.recorder import changed, record
+from mainspring.server.forms import asked
+from mainspring.server.forms.answers import answer
+from mainspring.server.permissions.callers import caller_of
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.refusals import Refused, refusal_of
 

@@ -14,10 +14,10 @@ from starlette.websockets import WebSocket
 from mainspring.keys import Permission
 from mainspring.message import Message
 from mainspring.options import text
-from mainspring.server.callers import caller_of
-from mainspring.server.paths import path, socket, work
-from mainspring.server.problems import Problem
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.paths import path, socket, work
+from mainspring.server.forms.problems import Problem
+from mainspring.server.permissions.callers import caller_of
 from mainspring.server.synap.asking import Asked
 from mainspring.server.synap.queues import QueueCommands
 from mainspring.server.synap.refusals import Refused, refusal_of

@@ -15,7 +15,7 @@ from mainspring.durations import SECOND
 from mainspring.errors import VersionConflict
 from mainspring.keys import Permission
 from mainspring.kv import key_of
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.cells import Entries, left, seconds, span_of
 from mainspring.server.synap.refusals import Refused, invalid, missing

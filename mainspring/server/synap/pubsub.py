@@ -16,14 +16,14 @@ from starlette.websockets import WebSocket
 from mainspring import patterns
 from mainspring.keys import Permission
 from mainspring.options import text
-from mainspring.server.callers import Caller
-from mainspring.server.narrow import everything
-from mainspring.server.paths import path, read, socket
-from mainspring.server.problems import Problem
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.paths import path, read, socket
+from mainspring.server.forms.problems import Problem
+from mainspring.server.permissions.callers import Caller
+from mainspring.server.permissions.narrow import everything
+from mainspring.server.routes.topics import Connected, Event, Heard, Slow, TopicRoutes
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.refusals import invalid, missing
-from mainspring.server.topics import Connected, Event, Heard, Slow, TopicRoutes
 
 MOST_SUBSCRIBERS = 10_000
 MOST_TOPICS = 10_000

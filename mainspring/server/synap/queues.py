@@ -18,9 +18,9 @@ from mainspring.message import Message, receipt
 from mainspring.options import text
 from mainspring.pull import Queue
 from mainspring.retry import Retry
-from mainspring.server.desk import Desk
-from mainspring.server.recorder import changed, record
-from mainspring.server.service import Service
+from mainspring.server.backend.desk import Desk
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.recorder import changed, record
 from mainspring.server.synap.asking import Asked, Command, Table, is_whole
 from mainspring.server.synap.directory import USUAL, Directory, Kept
 from mainspring.server.synap.refusals import Refused, invalid, missing

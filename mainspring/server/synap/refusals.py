@@ -1,7 +1,7 @@
 """Refusals: why something was not done, in the words and with the statuses of Synap."""
 
 from mainspring.errors import NotInteger, StoreFull
-from mainspring.server.problems import problem_of
+from mainspring.server.forms.problems import problem_of
 
 UNPROCESSABLE = 422
 

@@ -9,10 +9,10 @@ from msgspec.json import Decoder
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mainspring.server import asked
-from mainspring.server.answers import answer
-from mainspring.server.guard import SAME_SITE
-from mainspring.server.paths import Endpoint, Operation
+from mainspring.server.entry.guard import SAME_SITE
+from mainspring.server.entry.paths import Endpoint, Operation
+from mainspring.server.forms import asked
+from mainspring.server.forms.answers import answer
 from mainspring.server.synap.commands import Commander, fault
 from mainspring.server.synap.refusals import forbidden, invalid, refusal_of
 

@@ -10,13 +10,13 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive
 
 from mainspring import __version__
-from mainspring.server import asked
-from mainspring.server.answers import answer
-from mainspring.server.health import HealthRoutes
-from mainspring.server.kv import KeyValueRoutes
-from mainspring.server.paths import anybody, holder, path
-from mainspring.server.problems import SOON, Problem
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
+from mainspring.server.entry.paths import anybody, holder, path
+from mainspring.server.forms import asked
+from mainspring.server.forms.answers import answer
+from mainspring.server.forms.problems import SOON, Problem
+from mainspring.server.routes.health import HealthRoutes
+from mainspring.server.routes.kv import KeyValueRoutes
 from mainspring.server.synap.commands import Commander, Envelope, Told, fault
 from mainspring.server.synap.delivery import Delivery
 from mainspring.server.synap.kv import KeyValueCommands

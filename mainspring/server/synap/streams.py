@@ -18,7 +18,7 @@ from mainspring.durations import DAY
 from mainspring.errors import PayloadTooLarge, VersionConflict
 from mainspring.keys import Permission
 from mainspring.options import LONGEST_NAME, text
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.refusals import invalid
 

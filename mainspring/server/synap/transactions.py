@@ -17,7 +17,7 @@ from mainspring.errors import VersionConflict
 from mainspring.keys import Permission
 from mainspring.kv import key_of
 from mainspring.options import text
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
 from mainspring.server.synap.asking import Asked, Command, Table
 from mainspring.server.synap.cells import left
 from mainspring.server.synap.refusals import Refused, invalid

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mainspring.codec import RAW
-from mainspring.server.asked import refusal
+from mainspring.server.forms.asked import refusal
 
 _SPACE = b" \t\r\n"
 

@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from mainspring.store import Store
+from mainspring.store import News, Store
 
 log = logging.getLogger("mainspring")
 
@@ -18,7 +18,7 @@ class Listener:
 
     def __init__(self, store: Store, poke: Callable[[], None]) -> None:
         # Taken before the first claim: what is committed after that claim looked is heard of.
-        self._signal = store.listen()
+        self._signal = store.listen(News.WORK)
         self._poke = poke
         self._armed = threading.Event()
         self._closed = False

@@ -11,11 +11,16 @@ from mainspring.job import Claimed
 from mainspring.worker.crew.station import Station
 
 AHEAD = 35_000
-"""Microseconds of work to have read ahead; what takes longer than that is not read ahead."""
+"""Microseconds of work to have read ahead, beyond what is done during a round trip to the store;
+what takes longer than that is not read ahead."""
 
 EARLY, LATE = 20_000, 50_000
 """Microseconds a job may wait here: below the first the window grows, beyond the second it
 shrinks."""
+
+FARTHEST = 140_000
+"""Microseconds of a round trip to the store, at most, for which work is read ahead besides: what
+waits much longer in a child goes back."""
 
 FEW = 16
 """Jobs to read ahead to begin with."""
@@ -66,6 +71,7 @@ class Appetite:
         self._habits: dict[str, _Habit] = {}
         self._tasted = False
         self._size = 0.0
+        self._trip: float | None = None
 
     def meet(self, slots: Mapping[str, int]) -> None:
         """A station can run these kinds, so many at once."""
@@ -86,6 +92,15 @@ class Appetite:
         self._size += weight * (size - self._size)
         self._tasted = True
 
+    def travelled(self, took: int) -> None:
+        """A claim took so long (µs), from when it was asked for: there is as much work to be done
+        meanwhile. The shortest counts; longer ones were kept waiting by something."""
+        took = min(took, FARTHEST)
+        if self._trip is None or took < self._trip:
+            self._trip = took
+        else:
+            self._trip += 0.05 * (took - self._trip)
+
     def learn(self, ran: Mapping[str, Sequence[int]], waited: Mapping[str, int]) -> None:
         """So many jobs of a kind ran, for so long together; they waited at most so long."""
         for kind, (count, took) in ran.items():
@@ -96,9 +111,9 @@ class Appetite:
                 habit.mean = old + _weight(count) * (mean - old)
         for kind, wait in waited.items():
             habit = self._habits[kind]
-            if wait > LATE:
-                habit.window = max(habit.floor, habit.window * max(0.5, AHEAD / wait))
-            elif wait < EARLY:
+            if wait > LATE + self._far:
+                habit.window = max(habit.floor, habit.window * max(0.5, self._horizon / wait))
+            elif wait < EARLY + self._far:
                 habit.window = min(habit.slots + self._most, habit.window * 2)
 
     def overfed(self, kinds: Iterable[str]) -> None:
@@ -115,7 +130,7 @@ class Appetite:
             places = min((_free(each.kind, stations) for each in usual), default=0)
             return Wish(self._bearable(jobs), places)
         full = [each.habit for each in usual if self._room(each, stations) <= 0]
-        if any(habit.mean is not None and habit.mean <= AHEAD for habit in full):
+        if any(habit.mean is not None and habit.mean <= self._horizon for habit in full):
             return NOTHING  # there will be room in a moment
         # Long jobs have taken all places of their kind: that must not keep other kinds waiting.
         free = {kind: _free(kind, stations) for kind in self._habits}
@@ -143,9 +158,18 @@ class Appetite:
         return int(sum(each.room(kind, window) for each in stations) / share)
 
     def _ahead(self, habit: _Habit) -> int:
-        if habit.mean is None or habit.mean > AHEAD:
+        if habit.mean is None or habit.mean > self._horizon:
             return 0
-        return min(self._most, int(habit.slots * AHEAD / max(habit.mean, 1)))
+        return min(self._most, int(habit.slots * self._horizon / max(habit.mean, 1)))
+
+    @property
+    def _far(self) -> float:
+        return self._trip or 0.0
+
+    @property
+    def _horizon(self) -> float:
+        """Microseconds of work to have read ahead."""
+        return AHEAD + self._far
 
 
 def _weight(count: int) -> float:

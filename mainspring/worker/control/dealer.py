@@ -1,5 +1,6 @@
 """Dealer: how many jobs to ask for, and who gets which. Knows no store."""
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
@@ -135,6 +136,7 @@ class Dealer:
         """The job of the attempt that ended last."""
         self._crew = crew
         self._appetite = Appetite(read_ahead)
+        self._most = MOST
 
     def meet(self, hello: Hello) -> None:
         """A place is ready: what it can run."""
@@ -161,7 +163,7 @@ class Dealer:
             reach = REACH
         return Claim(
             grant=Grant(token=new_token(), worker=taste.worker, lease=taste.lease),
-            limit=min(MOST, wish.jobs - undealt),
+            limit=min(self._most, wish.jobs - undealt),
             slots=max(0, wish.places - undealt),
             alone=0 if suspicious else 1,
             queues=taste.queues,
@@ -169,6 +171,17 @@ class Dealer:
             tasks=tasks,
             reach=reach,
         )
+
+    def timely(self, jobs: int, asked: float, lease: float) -> bool:
+        """Whether so many jobs have come before half of a lease, in seconds, has passed since they
+        were asked for. If not, it was too many for the way to the store."""
+        took = time.monotonic() - asked
+        self._appetite.travelled(int(took * 1_000_000))
+        if took < lease / 2:
+            self._most = min(MOST, max(self._most, 2 * jobs))
+            return True
+        self._most = max(1, jobs // 2)
+        return False
 
     def deal(self, jobs: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
         """Give jobs to stations; answers those nobody knows and those nobody can take."""

@@ -224,7 +224,7 @@ class Pump:
         if answer.jobs:
             for token, jobs in Counter(map(_token, answer.jobs)).items():
                 office.keeper.hold(token, jobs, round.asked)
-            if not overtaken and time.monotonic() < round.asked + self._me.lease / 2:
+            if self._dealer.timely(len(answer.jobs), round.asked, self._me.lease) and not overtaken:
                 self._deal(answer.jobs)
             else:  # others come first, or they may be somebody else's before they have begun
                 self._end_all(answer.jobs, HandedBack())

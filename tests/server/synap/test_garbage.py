@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mainspring import Mainspring
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
 from mainspring.server.synap.routes import SynapRoutes
 from tests.server.synap.conftest import Wire
 

@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from mainspring import Mainspring
-from mainspring.server.service import Service
+from mainspring.server.backend.service import Service
 from mainspring.server.synap.rest import WAYS
 from mainspring.server.synap.routes import SynapRoutes
 from mainspring.server.terms import Terms

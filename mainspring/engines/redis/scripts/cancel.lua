@@ -26,6 +26,5 @@ for _, number in ipairs(numbers) do
   end
 end
 follow(ended, SLICE)
-matters = true
 commit()
 return answer(told)

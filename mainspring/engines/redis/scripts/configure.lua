@@ -9,6 +9,6 @@ local settings = {'paused', 'by_hand', 'aging', 'keep_completed', 'keep_cancelle
 for i, setting in ipairs(settings) do queue[setting] = tonumber(ARGV[3 + i]) or queue[setting] end
 if ARGV[13] ~= '' then queue.retry_delays = sub(ARGV[13], 2) end
 write_queue(name, queue)
-matters = true
+news.work = true
 commit()
 return answer(call('HGET', K .. 'queue', name))

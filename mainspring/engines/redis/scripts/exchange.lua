@@ -59,7 +59,7 @@ local function complete_group(token, queue, from, n)
   count(queue, RUNNING, -amount)
   count(queue, COMPLETED, amount)
   give_back(token, amount)
-  matters = true
+  news.ends = true
 end
 
 -- --- everything else ----------------------------------------------------------------------------
@@ -80,7 +80,7 @@ local function wait_again(job, t, to, words)
     suspected(job, job.attempt + 1, losses) and SUSPECT or 0, old_score and KEPT or 0)
   job.at = due
   enter(job, to, to ~= PENDING and words or nil)
-  if to == PENDING then matters = true end
+  if to == PENDING then news.work = true end
 end
 
 -- t: number, token, target state, delay, run time, result, error, its time, reason (results and
@@ -111,7 +111,7 @@ local function settle(job, t)
     enter(job, to, words)
     let_go(job)
     ended[#ended + 1] = job.n
-    matters = true
+    news.ends = true
   else
     wait_again(job, t, to, words)
   end

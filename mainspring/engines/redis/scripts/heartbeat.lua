@@ -21,7 +21,7 @@ local function unpark(new)
         job.at = wall
         zset('due:' .. job.queue, number, wall)
         touch(job)
-        matters = true
+        news.work = true
       end
     end
   end

@@ -70,7 +70,7 @@ local function store_plain(ids)
   if refusal then return refusal end
   stage_span(before + 1, amount)
   write_later('INCRBY', 'number', {amount})
-  matters = true
+  news.work = true
   commit()
   return {'first', before + 1, decimal(wall)}
 end
@@ -240,7 +240,7 @@ local function store_with_care(ids, known)
     stage_policies()
     stage_span(before + 1, last - before)
     write_later('INCRBY', 'number', {last - before})
-    matters = true
+    news.work = true
   end
   commit()
   local told = {'each', decimal(wall)}

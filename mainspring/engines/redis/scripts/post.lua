@@ -13,6 +13,6 @@ for i = 1, n do
 end
 hset('meta', 'posts:last', decimal(last + n))
 hset('meta', 'posts:weight', decimal(weight))
-matters = true
+news.posts = true
 commit()
 return answer(decimal(last))

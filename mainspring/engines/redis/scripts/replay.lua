@@ -31,5 +31,5 @@ for _, number in ipairs(numbers) do
     told[#told + 1] = words
   end
 end
-matters = true
+news.work, news.ends = true, true
 return answer(told)

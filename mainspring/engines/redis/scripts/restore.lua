@@ -184,7 +184,7 @@ local function restore()
     for _, each in ipairs(wanted) do stage_queue(each[1], each[2]) end
     stage_span(before + 1, last - before)
     write_later('INCRBY', 'number', {last - before})
-    matters = true
+    news.work, news.ends = true, true
   end
   commit()
   return {'new', last - before}

@@ -101,7 +101,7 @@ local function bring_back(wave, anew, limit)
         if child and child.state == CANCELLED and not again(child) then
           anew[number] = true
           wave[#wave + 1] = child
-          matters = true
+          news.work = true
         else
           sset('fell:' .. parent.n, number, false)
           sset('stay:' .. parent.n, number, child and true or false)

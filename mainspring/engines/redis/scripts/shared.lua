@@ -76,7 +76,7 @@ end
 
 local jobs, grants, queues, keys = {}, {}, {}, {}
 local bulk, hashes, zsets, sets, gone, counts, lefts, spans, dirty = {}, {}, {}, {}, {}, {}, {}, {}, {}
-local matters = false -- whether workers or waiters should look
+local news = {} -- what signals tell of, see News in store.py
 local asked_for_room = false
 -- Whether to go on although the memory is full: what renews, ends or removes must.
 local frugal = false
@@ -235,7 +235,7 @@ end
 
 -- The end of every script: what it answers, after a hint to those who wait.
 local function answer(value)
-  if matters then call('PUBLISH', K .. 'wake', '') end
+  for each in pairs(news) do call('PUBLISH', K .. 'wake:' .. each, '') end
   return value
 end
 
@@ -537,7 +537,7 @@ local function finish(job, state, words, took)
   job.at, job.score, job.bits = wall, took or 0, band(job.bits, bnot(ASKED))
   enter(job, state, words)
   let_go(job)
-  matters = true
+  news.ends = true
 end
 
 -- Let a job go whose parents have all been satisfied.
@@ -549,7 +549,7 @@ local function release(job)
   local due = max(job.at, wall)
   job.at, job.score = due, due - job.lift
   enter(job, due > wall and SCHEDULED or PENDING)
-  matters = true
+  news.work = true
 end
 
 -- Satisfy or break one edge whose parent has ended; a job that ends by it is added to `ended`.

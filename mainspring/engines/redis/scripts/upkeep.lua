@@ -111,7 +111,7 @@ repeat
 until done == 0 or touched >= limit
 for _, name in ipairs(all_queues()) do
   local moved = promote(name, limit) + expire(name, limit)
-  if moved > 0 then matters = true end
+  if moved > 0 then news.work = true end
   touched = touched + moved
 end
 touched = touched + prune() + prune_cells() + prune_posts(tonumber(ARGV[7]), tonumber(ARGV[8]), limit)

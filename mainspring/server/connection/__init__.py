@@ -1,0 +1,1 @@
+"""What comes over a socket before it is a request: TLS, heads and bounds."""

@@ -1,0 +1,1 @@
+"""What comes, read into values, and what goes out, made of them."""

@@ -1,0 +1,1 @@
+"""The routes of an app: a module for each noun."""
