@@ -5,7 +5,9 @@ here passes everywhere; `pytest --hypothesis-profile=explore --timeout=0` looks 
 """
 
 import multiprocessing
+import os
 import signal
+import sys
 
 from hypothesis import settings
 
@@ -18,6 +20,11 @@ settings.load_profile("fixed")
 # Where tests run in the background SIGINT may be ignored, and every program started from here
 # would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# So would it be with a wish for no bytecode: each of a thousand programs would first compile the
+# whole library.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Processes of the "forkserver" sort begin clean, yet with what all of them import.
 multiprocessing.set_forkserver_preload(

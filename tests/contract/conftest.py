@@ -23,7 +23,7 @@ import pytest
 from mainspring.engines import open_store
 from mainspring.store import Store
 from tests.contract.stage import Stage, Time, assert_sound
-from tests.servers import postgres
+from tests.servers import postgres, schemas
 from tests.servers.mainspring import server_url
 from tests.servers.pgbouncer import pooled_url
 from tests.servers.redis import in_folder, redis_url, valkey_url
@@ -89,7 +89,7 @@ def postgres_engine(
     return Engine(
         name,
         lambda folder: (
-            postgres.in_folder(folder, url)
+            postgres.lent_to(folder, url)
             + (f"&listen={quote(listen(), safe='')}" if listen else "")
         ),
         postgres_transaction(url),
@@ -151,6 +151,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ]
     names = [f"{engine.name}-{'another' if shares else 'same'}" for engine, shares in pairs]
     metafunc.parametrize(("engine", "shares"), pairs, ids=names)
+
+
+@pytest.fixture(autouse=True)
+def schemas_come_back(tmp_path: Path) -> Iterator[None]:
+    """What a test has used is for the next one, once its stores are closed."""
+    yield
+    schemas.take_back(tmp_path)
 
 
 @pytest.fixture

@@ -7,12 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
+from mainspring.cells import Put
 from mainspring.engines import open_store
 from mainspring.engines.postgres.migrate import VERSION
 from mainspring.errors import ConfigError, SchemaError, StoreUnavailable
-from tests.contract.stage import new
+from mainspring.job import State
+from mainspring.posts import NewPost
+from tests.contract.stage import Stage, Time, new
 from tests.servers.postgres import server_url
+from tests.servers.schemas import empty
 
 Session = psycopg.Connection[Any]
 
@@ -38,6 +43,39 @@ def test_twenty_processes_may_make_the_schema_at_once(url: str) -> None:
         assert process.exitcode == 0
     answers.close()
     assert told == [(VERSION, 1)] * 20
+
+
+def contents(session: Session, schema: str) -> dict[str, Any]:
+    """All rows and counters, but for what tells one store from another."""
+    query = "SELECT relname, relkind FROM pg_class WHERE relnamespace = %s::regnamespace"
+    query += " AND relkind IN ('r', 'S')"
+    found: dict[str, Any] = {}
+    for name, kind in session.execute(query, (schema,)).fetchall():
+        place = Identifier(schema, name)
+        columns = SQL("*" if kind == "r" else "last_value, is_called")
+        found[name] = session.execute(SQL("SELECT {} FROM {}").format(columns, place)).fetchall()
+    found["meta"] = [row for row in found["meta"] if row[0] != "store"]
+    return found
+
+
+def test_a_schema_that_tests_have_used_is_as_a_new_one_to_the_next(
+    url: str, schema: str, session: Session
+) -> None:
+    used, fresh = open_store(url), open_store(f"{url}_b")
+    stage = Stage(used, Time())
+    for state in State:
+        stage.bring(state, tags=("t",), unique=state)
+    used.kv_set([Put("key", b"value")])
+    used.post([NewPost("topic", b"body")])
+    used.close()
+    fresh.close()
+    name = "SELECT value FROM {} WHERE name = 'store'"
+    known = session.execute(SQL(name).format(Identifier(schema, "meta"))).fetchone()
+    assert contents(session, schema) != contents(session, f"{schema}_b")
+
+    assert empty(session, schema)
+    assert contents(session, schema) == contents(session, f"{schema}_b")
+    assert session.execute(SQL(name).format(Identifier(schema, "meta"))).fetchone() != known
 
 
 def test_two_schemas_of_one_database_are_two_stores(url: str) -> None:

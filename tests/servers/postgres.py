@@ -6,7 +6,6 @@ MAINSPRING_TEST_POSTGRES18_URL name servers that are there instead, a database i
 be made. Without any of them the tests fail.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 
 import psycopg
 
-from tests.servers import at_end
+from tests.servers import at_end, schemas
 
 VARIABLE = "MAINSPRING_TEST_POSTGRES_URL"
 VARIABLE_18 = "MAINSPRING_TEST_POSTGRES18_URL"
@@ -64,8 +63,12 @@ def _started(binaries: Path) -> str:
 
 def in_folder(folder: Path, url: Callable[[], str] = server_url) -> str:
     """A store of its own for a test, as its folder is its own: a schema, which opening makes."""
-    schema = f"t_{hashlib.sha256(bytes(folder)).hexdigest()[:20]}"
-    return f"{url()}&schema={schema}"
+    return f"{url()}&schema={schemas.of_its_own(folder)}"
+
+
+def lent_to(folder: Path, url: Callable[[], str] = server_url) -> str:
+    """The same until `schemas.take_back(folder)`, and cheaper: the schema was used before."""
+    return f"{url()}&schema={schemas.lend(url(), folder)}"
 
 
 class Server:
