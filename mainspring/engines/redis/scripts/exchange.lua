@@ -169,33 +169,54 @@ local function turn_page(lane, size)
   for i = #lane.numbers, lane.n + 1, -1 do lane.numbers[i] = nil end
   lane.rows = read_many(K .. 'at', lane.numbers)
   lane.bodies = read_many(K .. 'body', lane.numbers)
-  lane.ended = lane.n == 0
+  lane.last_page = lane.n < size
 end
 
 -- How much to read at a time of so many lanes, of which little may be taken from each.
 local function page_size(wish, lanes)
-  if #lanes == 1 and not wish.choosy then return min(wish.limit, SLICE) end
-  return min(max(wish.choosy and 64 or 8, floor(2 * wish.limit / #lanes)), SLICE)
+  if lanes == 1 and not wish.choosy then return min(wish.limit, SLICE) end
+  return min(max(wish.choosy and 64 or 8, floor(2 * wish.limit / lanes)), SLICE)
 end
 
--- The lane whose next job is first; lanes that have come to their end are taken off the list.
-local function next_lane(lanes, wish)
-  local best
-  for at = #lanes, 1, -1 do
-    local lane = lanes[at]
-    if lane.i > lane.n then turn_page(lane, page_size(wish, lanes)) end
-    if lane.ended then
-      table.remove(lanes, at)
-    else
-      local score = lane.scores[lane.i]
-      local other = best and best.scores[best.i]
-      if not best or score < other
-        or (score == other and lane.numbers[lane.i] < best.numbers[best.i]) then
-        best = lane
-      end
-    end
+-- Whether the next job of a lane goes before that of another.
+local function goes_before(lane, other)
+  local mine, theirs = lane.scores[lane.i], other.scores[other.i]
+  return mine < theirs or (mine == theirs and lane.numbers[lane.i] < other.numbers[other.i])
+end
+
+-- Lanes that are not at their end are held in a heap, the one whose next job is first on top: there
+-- may be one for each of thousands of queues. Let the lane at this place sink to where it belongs.
+local function sink(heap, at)
+  local lane, size = heap[at], #heap
+  while 2 * at <= size do
+    local child = 2 * at
+    if child < size and goes_before(heap[child + 1], heap[child]) then child = child + 1 end
+    if not goes_before(heap[child], lane) then break end
+    heap[at] = heap[child]
+    at = child
   end
-  return best
+  heap[at] = lane
+end
+
+local function heap_of(lanes, wish)
+  local heap = {}
+  for _, lane in ipairs(lanes) do
+    turn_page(lane, page_size(wish, #lanes))
+    if lane.n > 0 then heap[#heap + 1] = lane end
+  end
+  for at = floor(#heap / 2), 1, -1 do sink(heap, at) end
+  return heap
+end
+
+-- What was next in the first lane has been dealt with.
+local function go_on(heap, wish)
+  local lane = heap[1]
+  if lane.i > lane.n and not lane.last_page then turn_page(lane, page_size(wish, #heap)) end
+  if lane.i > lane.n then
+    heap[1] = heap[#heap]
+    heap[#heap] = nil
+  end
+  if heap[1] then sink(heap, 1) end
 end
 
 local function task_of(body)
@@ -281,17 +302,16 @@ local function choose(groups, wish)
     return choice
   end
   for _, lanes in ipairs(groups) do
-    local looked, left = 0, {}
-    for i, lane in ipairs(lanes) do left[i] = lane end
-    while not choice.full and not (wish.choosy and wish.reach and looked >= wish.reach) do
-      local lane = next_lane(left, wish)
-      if not lane then break end
+    local heap, looked = heap_of(lanes, wish), 0
+    while heap[1] and not choice.full and not (wish.choosy and wish.reach and looked >= wish.reach) do
+      local lane = heap[1]
       looked = looked + 1
-      if not wish.choosy and not lane.suspects and #left == 1 then
+      if not wish.choosy and not lane.suspects and #heap == 1 then
         add_page(choice, lane)
       else
         consider(choice, lane)
       end
+      if not choice.full then go_on(heap, wish) end
     end
   end
   return choice
