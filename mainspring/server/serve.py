@@ -25,6 +25,10 @@ IDLE = 60
 
 BACKLOG = 2048
 
+GONE = 60
+"""Seconds after which a client is taken to be gone that acknowledges nothing of what was sent, such
+as one whose cable was pulled; the system itself would try for a quarter of an hour."""
+
 LARGEST_FRAME = 4096
 """Bytes of what may come over a WebSocket, where nobody has much to say."""
 
@@ -47,6 +51,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted there inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * GONE)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

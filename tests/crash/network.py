@@ -18,6 +18,11 @@ class Network:
         self._bridge = f"ms{self._mark}"
         self._machines = machines
 
+    @property
+    def here(self) -> str:
+        """The address of this process among them."""
+        return f"{self._block}.1"
+
     def address(self, machine: str) -> str:
         """Its address."""
         return f"{self._block}.{2 + self._machines.index(machine)}"
@@ -37,7 +42,7 @@ class Network:
     def build(self) -> None:
         """Set it all up; needs root."""
         _ip("link", "add", self._bridge, "type", "bridge")
-        _ip("address", "add", f"{self._block}.1/24", "dev", self._bridge)
+        _ip("address", "add", f"{self.here}/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
         for machine in self._machines:
             name, cable = self._name(machine), self._cable(machine)

@@ -79,8 +79,14 @@ def app(tmp_path: Path, gate: Gate) -> Iterator[Mainspring]:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, app: Mainspring, terms: Terms | None = None, port: int = 0) -> None:
-        self._listener = listen("127.0.0.1", port)
+    def __init__(
+        self,
+        app: Mainspring,
+        terms: Terms | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self._listener = listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         self._server = HttpServer(app, terms)
         self.service = self._server.service

@@ -5,6 +5,8 @@ import resource
 import select
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +17,12 @@ from uuid import UUID
 import pytest
 
 from mainspring import Mainspring
+from mainspring.server import serve
 from mainspring.server.connection import protocol, together
 from mainspring.server.forms import asked
+from mainspring.server.routes import events
 from mainspring.server.terms import Terms
+from tests.crash.network import network
 from tests.server.conftest import Http, Running, until
 from tests.server.hostile import CHUNKED, HOST, JOB, get, post
 
@@ -201,6 +206,24 @@ def test_garbage_behind_a_request_is_not_answered_in_the_midst_of_its_answer(
         begun = client.recv(65536)
         client.sendall(b"\0\0\0\0")
         assert (begun + rest(client)).count(b"HTTP/1.1") == 1
+
+
+def test_a_client_whose_cable_was_pulled_is_not_kept(
+    app: Mainspring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "GONE", 1)
+    monkeypatch.setattr(events, "SILENCE", 0.05)
+    job = app.enqueue("never", {})
+    with network("far") as net:
+        running = Running(app, host=net.here)
+        url = f"http://{net.here}:{running.port}/tasks/{job.id}/events"
+        read = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()"
+        with subprocess.Popen([*net.within("far"), sys.executable, "-c", read, url]) as client:
+            until(lambda: running.service.waiters == 1)
+            net.cut("far")
+            until(lambda: running.connections() == 0)
+            client.kill()
+        running.stop()
 
 
 def test_who_resets_its_connection_at_any_stage_leaves_nothing_behind(
