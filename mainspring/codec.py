@@ -111,7 +111,8 @@ class Shape:
 def misfit(error: Exception) -> str:
     """What a decoder complains about, with the place first: "user.age: expected `int`, ..."."""
     text, _, place = str(error).partition(" - at `")
-    text = text[:1].lower() + text[1:]
+    if not text[:2].isupper():  # such as JSON
+        text = text[:1].lower() + text[1:]
     place = place.rstrip("`").removeprefix("$").removeprefix(".")
     return f"{place}: {text}" if place else text
 

@@ -1,6 +1,7 @@
 """Attempts: whether a call is sent again, and when. Does no I/O."""
 
 import random
+import time
 from typing import Any
 
 from mainspring.client.call import KEY, Answer, Call
@@ -20,19 +21,22 @@ UNSURE = frozenset({502, 503, 504})
 
 
 class Attempts:
-    """One call, sent up to `retries` times more."""
+    """One call to `server`, sent up to `retries` times more, and, if it is one that waits, as often
+    as there is time for in the seconds that it may."""
 
-    def __init__(self, call: Call[Any], retries: int) -> None:
+    def __init__(self, call: Call[Any], retries: int, server: str) -> None:
+        self._server = server
         self._repeatable = call.repeatable
         self._counts_anew = not call.repeatable or KEY in call.headers
         self._sent = False
         self._left = retries
+        self._end = time.monotonic() + (call.wait if retries else 0.0)
         self._pause = BASE
 
     def answered(self, answer: Answer) -> float | None:
         """Seconds after which to try again; None: take the answer."""
         again = answer.status in REFUSED or (answer.status in UNSURE and self._repeatable)
-        if not again or not self._left:
+        if not again or self._is_over():
             return None
         asked = _seconds(answer.headers.get("retry-after", ""))
         return None if asked > PATIENCE else max(asked, self._next())
@@ -41,12 +45,16 @@ class Attempts:
         """Seconds after which to try again, when there was no answer. `StoreUnavailable` when
         that is of no use, or if it was `sent` and must not be done twice."""
         self._sent |= sent
-        if not self._left or (sent and not self._repeatable):
+        if self._is_over() or (sent and not self._repeatable):
             words = "the server does not answer"
             if self._sent and self._counts_anew:
                 words = "no answer came, so that it may have been done"
-            raise StoreUnavailable(f"{words}: {str(error) or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            raise StoreUnavailable(f"{self._server}: {words}: {why}") from error
         return self._next()
+
+    def _is_over(self) -> bool:
+        return self._left <= 0 and time.monotonic() >= self._end
 
     def _next(self) -> float:
         self._left -= 1

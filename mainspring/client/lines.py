@@ -89,7 +89,7 @@ class Line:
     def send(self, call: Call[R]) -> R:
         """What the server answers. Sent again after trouble, if that may be. `StoreUnavailable`;
         the errors that answers tell of."""
-        attempts = Attempts(call, self.retries)
+        attempts = Attempts(call, self.retries, self._settings.url)
         while True:
             try:
                 said = self._http.request(**self._settings.request(call))
@@ -126,7 +126,7 @@ class AsyncLine:
 
     async def send(self, call: Call[R]) -> R:
         """The async twin of `Line.send`."""
-        attempts = Attempts(call, self.retries)
+        attempts = Attempts(call, self.retries, self._settings.url)
         while True:
             try:
                 said = await self._http.request(**self._settings.request(call))

@@ -98,6 +98,21 @@ def test_attempts_come_to_an_end(bad: BadLine) -> None:
     assert len(bad.requests) == 6
 
 
+def test_who_waits_outlasts_a_server_that_is_away_for_less_long(
+    bad: BadLine, app: Mainspring
+) -> None:
+    app.queue("mail").publish({"n": 1})
+    with Client(bad.url, retries=1) as client:
+        bad.faults = [*["before"] * 3, BUSY]
+        message = client.queue.consume("mail", timeout=20)
+        assert message is not None
+        assert message.message == {"n": 1}
+        bad.faults = ["before"] * 2
+        with pytest.raises(StoreUnavailable, match=f"^{bad.url}: the server does not answer: "):
+            client.queue.consume("mail")
+    assert len(bad.requests) == 7
+
+
 def test_where_nobody_listens_is_said(bad: BadLine) -> None:
     with (
         Client("http://127.0.0.1:1", retries=0) as client,

@@ -117,6 +117,7 @@ def test_a_renewed_certificate_is_taken_and_one_that_cannot_be_used_is_told(
         ({"cert": "none.pem"}, "tls_cert"),
         ({"cert": SERVER["cert"]}, "tls_cert"),
         ({"cert": SERVER["cert"], "key": str(FILES / "client.key")}, "tls_cert"),
+        (SERVER | {"key": "none.key"}, "tls_key"),
         (SERVER | {"client_ca": "none.pem"}, "tls_client_ca"),
         (SERVER | {"client_ca": SERVER["key"]}, "tls_client_ca"),
     ],

@@ -19,5 +19,5 @@ def trouble(place: str, answer: Answer) -> MainspringError:
         elif place not in words:
             words = f"{place}: {words}"
     if answer.status == 401:
-        words += f" ({VARIABLE}, or api_key=, is what is shown)"
+        words += f" (say it by api_key= or {VARIABLE})"
     return problem.error(words, OTHERS.get(answer.status, MainspringError))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import ssl
+from pathlib import Path
 
 from mainspring.errors import ConfigError
 from mainspring.server.terms import Tls
@@ -18,6 +19,8 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     """TLS 1.2 or newer, with these files; `ConfigError` if they are not what they must be."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for name in ("cert", "key", "client_ca"):
+        _must_be_readable(f"tls_{name}", getattr(tls, name))
     try:
         context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ValueError) as error:
@@ -32,6 +35,17 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
             raise ConfigError(f"tls_client_ca: expected {wanted}: {error}") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _must_be_readable(setting: str, file: str | None) -> None:
+    # What TLS says of a file that is not there does not name it.
+    try:
+        if file is not None:
+            Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}: expected a file in PEM, got {file}: {error.strerror}"
+        ) from None
 
 
 class Renewal:
