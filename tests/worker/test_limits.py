@@ -1,9 +1,14 @@
 """Time limits, requests to cancel, and what waits too long."""
 
+import time
 from pathlib import Path
 
+import pytest
+
+from mainspring.context import Context
 from mainspring.events import LeasesLost
-from mainspring.job import State
+from mainspring.job import Claimed, State
+from mainspring.worker.child.runner import Recipe, Runner
 from tests.worker import workshop
 from tests.worker.conftest import House, eventually
 
@@ -48,6 +53,31 @@ def test_a_thread_that_comes_back_from_its_job_works_on_while_others_are_stuck(
     gates[0].let_go()
     assert job.result(timeout=15) == 2
     gates[1].let_go()
+
+
+@pytest.mark.parametrize("kind", ["thread", "async", "batch"])
+def test_a_job_that_takes_long_to_begin_has_its_limit_too(
+    inside: House, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It neither waits nor runs for a moment; nothing else may come that makes anybody look."""
+    make = Runner.context
+
+    def made_slowly(runner: Runner, job: Claimed, recipe: Recipe) -> Context:
+        time.sleep(0.1)
+        return make(runner, job, recipe)
+
+    monkeypatch.setattr(Runner, "context", made_slowly)
+    gate = inside.gate()
+    jobs = {
+        "thread": workshop.slow_thread.job(str(gate)),
+        "async": workshop.slow_coroutine.job(),
+        "batch": workshop.slow_batch.job(str(gate)),
+    }
+    inside.start()
+    [job] = inside.ended(inside.app.enqueue(jobs[kind]))
+    assert job.reason == "timed out"
+    if kind != "async":
+        gate.let_go()
 
 
 def test_a_child_with_too_many_stuck_threads_is_replaced(outside: House) -> None:

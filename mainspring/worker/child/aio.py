@@ -112,7 +112,7 @@ class Aio:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self._running)
+        return bool(self.backlog or self.backlog.takers or self._running)
 
     def oldest(self) -> Running | None:
         """What has run longest."""
@@ -194,16 +194,13 @@ class Aio:
         assert me is not None
         while True:
             since = _clock()
-            while self.backlog:
-                try:
-                    entry = self.backlog.popleft()
-                except IndexError:
-                    break  # recalled from another thread
+            while (entry := self.backlog.take(me)) is not None:
                 if not await self._run_one(entry, me):
                     return
                 if _clock() - since > TURN:
                     await asyncio.sleep(0)
                     since = _clock()
+            self.backlog.leave(me)
             rest = self._loop.create_future()
             self._idle.append(rest)
             with contextlib.suppress(asyncio.CancelledError):
@@ -224,6 +221,7 @@ class Aio:
             self.backlog.waited = began - fed
         key = (job.number, job.token)
         run = self._running[key] = _Run(job, context, me, began)
+        self.backlog.leave(me)
         runner.begin(job, spot)
         RUNNING.set(context)
         variables = copy_context()

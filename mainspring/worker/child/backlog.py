@@ -34,6 +34,24 @@ class Backlog(deque[Entry]):
     waited = 0
     """The longest wait seen, in nanoseconds, since somebody set it to 0."""
 
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        super().__init__(entries)
+        self.takers: set[object] = set()
+        """Runners that may have taken what does not yet stand where running jobs do. Whoever looks
+        here, then at these, then there, misses none."""
+
+    def take(self, taker: object) -> Entry | None:
+        """The oldest, if there is one. The taker is among `takers` from before until he leaves."""
+        self.takers.add(taker)
+        try:
+            return self.popleft()
+        except IndexError:
+            return None
+
+    def leave(self, taker: object) -> None:
+        """What he took stands elsewhere by now, or there was nothing."""
+        self.takers.discard(taker)
+
     def recall(self, numbers: Collection[int] | None) -> list[Claimed]:
         """Take out these jobs, or all; answers those that were still here."""
         if numbers is None:

@@ -79,7 +79,7 @@ class Batch:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self._running)
+        return bool(self.backlog or self.backlog.takers or self._running)
 
     def oldest(self) -> Running | None:
         """What has run longest: the first job of the batch."""
@@ -104,6 +104,7 @@ class Batch:
                 while entries := self._gathered():
                     if not self._run_batch(entries) or self._closed:
                         return
+                self.backlog.leave(self)
 
     def _gathered(self) -> list[Entry]:
         """The next batch: at most `size` items, waiting for more until the first is `wait` old."""
@@ -116,11 +117,8 @@ class Batch:
             except (Empty, IndexError):
                 break  # time is up, or all was recalled from another thread
         entries: list[Entry] = []
-        while backlog and len(entries) < size:
-            try:
-                entries.append(backlog.popleft())
-            except IndexError:
-                break  # recalled from another thread
+        while len(entries) < size and (entry := backlog.take(self)) is not None:
+            entries.append(entry)
         return entries
 
     def _run_batch(self, entries: list[Entry]) -> bool:
@@ -133,6 +131,7 @@ class Batch:
             return True
         speaker, context = self._context(jobs)
         self._running[began] = (context, jobs)
+        self.backlog.leave(self)
         outcomes = copy_context().run(self._outcomes, items, context)
         if self._running.pop(began, None) is None:
             return False

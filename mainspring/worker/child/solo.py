@@ -105,7 +105,7 @@ class Solo:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self._run)
+        return bool(self.backlog or self.backlog.takers or self._run)
 
     def oldest(self) -> Running | None:
         """What runs."""
@@ -120,15 +120,11 @@ class Solo:
 
     def serve(self) -> None:
         """Run what is fed until closed. For the main thread, which signals interrupt."""
-        backlog = self.backlog
         with self._runner.program.here():
             while self._bell.get():
-                while backlog:
-                    try:
-                        entry = backlog.popleft()
-                    except IndexError:
-                        break  # recalled by another thread
+                while (entry := self.backlog.take(self)) is not None:
                     self._run_one(entry)
+                self.backlog.leave(self)
 
     def _run_one(self, entry: Entry) -> None:
         job, spot, fed = entry
@@ -141,6 +137,7 @@ class Solo:
         # Each time: the last function may have taken the signal for itself.
         signal.signal(signal.SIGTERM, self._interrupt)
         self._run = run = _Run(job, context, began)
+        self.backlog.leave(self)
         self._capture.begin()
         left = context.remaining
         kill_at = 0 if left is None else began + int(left * 1e9) + PATIENCE

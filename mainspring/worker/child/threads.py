@@ -72,7 +72,7 @@ class Threads:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self._running)
+        return bool(self.backlog or self.backlog.takers or self._running)
 
     def oldest(self) -> Running | None:
         """What has run longest."""
@@ -115,16 +115,13 @@ class Threads:
         threading.Thread(target=self._run, name="mainspring-thread", daemon=True).start()
 
     def _run(self) -> None:
-        backlog = self.backlog
+        backlog, me = self.backlog, threading.get_ident()
         with self._runner.program.here():
             while self._bell.get():
-                while backlog:
-                    try:
-                        entry = backlog.popleft()
-                    except IndexError:
-                        break  # another thread was quicker
+                while (entry := backlog.take(me)) is not None:
                     if not self._run_one(entry) and self._is_replaced():
                         return
+                backlog.leave(me)
 
     def _run_one(self, entry: Entry) -> bool:
         """Run a job. False: it was taken from this thread meanwhile."""
@@ -136,7 +133,9 @@ class Threads:
         if began - fed > self.backlog.waited:
             self.backlog.waited = began - fed
         key = (job.number, job.token)
-        self._running[key] = (context, job, began, threading.get_ident())
+        me = threading.get_ident()
+        self._running[key] = (context, job, began, me)
+        self.backlog.leave(me)
         runner.begin(job, spot)
         RUNNING.set(context)
         try:
