@@ -30,7 +30,7 @@ INSTALLS = {
     ],
 }
 LINTERS = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
-ALL_TESTS = ["--numprocesses", "3", "--dist", "worksteal"]
+ALL_TESTS = ["--numprocesses", "4", "--dist", "worksteal"]
 """Tests wait for disks, servers and leases: two cores are busy with four of them at a time."""
 
 
