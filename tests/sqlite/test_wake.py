@@ -92,6 +92,16 @@ def test_files_that_cannot_be_watched_are_looked_at(store: Store, path: Path, by
     signal.close()
 
 
+def test_where_nothing_more_can_be_watched_nothing_stays_open(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "_watched", lambda *_: -1)
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="inotify"):
+        Watch(str(path), News.WORK)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_file_is_watched_where_that_can_be_done(store: Store) -> None:
     signal = store.listen()
     assert isinstance(signal, Watch)

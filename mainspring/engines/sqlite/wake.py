@@ -118,8 +118,13 @@ class Watch:
             raise OSError(ctypes.get_errno(), "inotify")
         try:
             self._word = _Word(path)
+        except OSError:
+            os.close(self._inotify)
+            raise
+        try:
             self.add(news)
         except OSError:
+            self._word.close()
             os.close(self._inotify)
             raise
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

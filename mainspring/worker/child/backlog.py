@@ -36,13 +36,11 @@ class Backlog(deque[Entry]):
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         super().__init__(entries)
-        self.takers: set[object] = set()
-        """Runners that may have taken what does not yet stand where running jobs do. Whoever looks
-        here, then at these, then there, misses none."""
+        self._takers: set[object] = set()
 
     def take(self, taker: object) -> Entry | None:
-        """The oldest, if there is one. The taker is among `takers` from before until he leaves."""
-        self.takers.add(taker)
+        """The oldest, if there is one. Until the taker leaves, the backlog is busy with it."""
+        self._takers.add(taker)
         try:
             return self.popleft()
         except IndexError:
@@ -50,7 +48,13 @@ class Backlog(deque[Entry]):
 
     def leave(self, taker: object) -> None:
         """What he took stands elsewhere by now, or there was nothing."""
-        self.takers.discard(taker)
+        self._takers.discard(taker)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits, or was taken and does not yet stand where running jobs do. Who
+        looks here first, and then there, misses none."""
+        return bool(self or self._takers)
 
     def recall(self, numbers: Collection[int] | None) -> list[Claimed]:
         """Take out these jobs, or all; answers those that were still here."""

@@ -79,7 +79,7 @@ class Batch:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self.backlog.takers or self._running)
+        return self.backlog.busy or bool(self._running)
 
     def oldest(self) -> Running | None:
         """What has run longest: the first job of the batch."""

@@ -105,7 +105,7 @@ class Solo:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self.backlog.takers or self._run)
+        return self.backlog.busy or self._run is not None
 
     def oldest(self) -> Running | None:
         """What runs."""

@@ -72,7 +72,7 @@ class Threads:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self.backlog or self.backlog.takers or self._running)
+        return self.backlog.busy or bool(self._running)
 
     def oldest(self) -> Running | None:
         """What has run longest."""
